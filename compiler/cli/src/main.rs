@@ -1,0 +1,3 @@
+//! The command `stepgrad`.
+
+fn main() {}

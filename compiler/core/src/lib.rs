@@ -1,0 +1,1 @@
+//! From a training spec to Step Functions state machines

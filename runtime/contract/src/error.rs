@@ -1,0 +1,86 @@
+//! The errors a function can answer with. The name is what Step Functions matches in `Retry` and `Catch`
+//! (AWS Step Functions, "Handling errors in Step Functions workflows").
+
+use serde::{Deserialize, Serialize};
+
+/// The kind of a function's error. Its name is the `errorType` of the Lambda error response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ErrorKind {
+    /// An object could not be read or written for now: not there yet, throttled, an I/O error.
+    ObjectUnavailable,
+    /// An object's bytes do not give the checksum that stands in it.
+    ChecksumMismatch,
+    /// The event is not one that this function understands.
+    InvalidEvent,
+    /// The data source is missing or malformed.
+    InvalidData,
+    /// The model cannot be built or does not fit the data.
+    InvalidModel,
+    /// An object is there under this name with other, intact bytes: the step was not deterministic.
+    DivergentObject,
+    /// Replicas that a synchronous exchange has to keep equal differ.
+    ReplicasDiverged,
+    /// The loss or a parameter is not a finite number.
+    NotFinite,
+    /// A count or size goes beyond what the definition can carry.
+    LimitExceeded,
+    /// A defect of the handler.
+    Internal,
+}
+
+impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 10] = [
+        Self::ObjectUnavailable,
+        Self::ChecksumMismatch,
+        Self::InvalidEvent,
+        Self::InvalidData,
+        Self::InvalidModel,
+        Self::DivergentObject,
+        Self::ReplicasDiverged,
+        Self::NotFinite,
+        Self::LimitExceeded,
+        Self::Internal,
+    ];
+
+    /// The error name, e.g. `Stepgrad.ChecksumMismatch`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ObjectUnavailable => "Stepgrad.ObjectUnavailable",
+            Self::ChecksumMismatch => "Stepgrad.ChecksumMismatch",
+            Self::InvalidEvent => "Stepgrad.InvalidEvent",
+            Self::InvalidData => "Stepgrad.InvalidData",
+            Self::InvalidModel => "Stepgrad.InvalidModel",
+            Self::DivergentObject => "Stepgrad.DivergentObject",
+            Self::ReplicasDiverged => "Stepgrad.ReplicasDiverged",
+            Self::NotFinite => "Stepgrad.NotFinite",
+            Self::LimitExceeded => "Stepgrad.LimitExceeded",
+            Self::Internal => "Stepgrad.Internal",
+        }
+    }
+
+    /// Whether the same call can succeed when made again.
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        matches!(self, Self::ObjectUnavailable | Self::ChecksumMismatch)
+    }
+}
+
+/// A function's error: its kind and a message that names the object or value and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct FunctionError {
+    /// What kind of error it is; decides whether the workflow tries again.
+    pub kind: ErrorKind,
+    /// Lower-case, without a full stop, with what to do.
+    pub message: String,
+}
+
+impl FunctionError {
+    /// An error of `kind`.
+    #[must_use]
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}

@@ -1,0 +1,223 @@
+//! The event each function takes and the reply it gives. Payloads carry references and small numbers, never
+//! tensors and never secrets: 262,144 bytes is all that Step Functions passes between states.
+
+use crate::fanout::Fanout;
+use crate::progress::{Metrics, Stop};
+use serde::{Deserialize, Serialize};
+
+/// The event of `prepare` and `initialise`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunEvent {
+    /// The run.
+    pub run: String,
+}
+
+/// The event of `gradient`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GradientEvent {
+    /// The run.
+    pub run: String,
+    /// The round.
+    pub round: u32,
+    /// The peer.
+    pub peer: u32,
+    /// The batch, by its place in the epoch's order.
+    pub batch: u32,
+}
+
+/// The event of `train`, `combine` and `synchronise`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerEvent {
+    /// The run.
+    pub run: String,
+    /// The round.
+    pub round: u32,
+    /// The peer.
+    pub peer: u32,
+}
+
+/// The event of `aggregate` and `finish`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoundEvent {
+    /// The run.
+    pub run: String,
+    /// The round; for `finish`, the last one.
+    pub round: u32,
+}
+
+/// The event of `membership`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MembershipEvent {
+    /// The run.
+    pub run: String,
+    /// The round.
+    pub round: u32,
+    /// What became of each peer's work, in any order; nested one level for each group.
+    pub reports: Vec<Reports>,
+}
+
+/// One report, or those of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Reports {
+    /// One peer's.
+    One(Report),
+    /// A group's.
+    Group(Vec<Report>),
+}
+
+/// What became of one peer's work in a round.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The peer.
+    pub peer: u32,
+    /// Whether it published.
+    pub status: Status,
+    /// The error's name, where it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Whether a peer published in a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Status {
+    /// It did.
+    Ok,
+    /// Its work failed for good.
+    Lost,
+}
+
+/// The event of `evaluate`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvaluateEvent {
+    /// The run.
+    pub run: String,
+    /// The round.
+    pub round: u32,
+    /// SHA-256 of every replica's file, in any order; nested one level for each group.
+    pub replicas: Vec<Replicas>,
+}
+
+/// One replica's digest, or those of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Replicas {
+    /// One peer's.
+    One(String),
+    /// A group's.
+    Group(Vec<String>),
+}
+
+/// What the machines carry from round to round; the reply of `prepare` for the first one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Next {
+    /// The round to come; for [`Action::Finish`], the last one done.
+    pub round: u32,
+    /// What comes next.
+    pub next: Action,
+    /// Whom the next round maps over.
+    pub fanout: Fanout,
+}
+
+/// What comes after a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Another round in the same segment.
+    Round,
+    /// Another round in a new segment, so that no history overflows.
+    Segment,
+    /// The end.
+    Finish,
+}
+
+/// The reply of `initialise`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitialiseReply {
+    /// Trainable parameters.
+    pub parameters: u64,
+    /// SHA-256 of the replica's file.
+    pub replica: String,
+}
+
+/// The reply of `gradient`, `train` and `combine`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkReply {
+    /// The peer.
+    pub peer: u32,
+    /// Samples it worked on.
+    pub samples: u64,
+    /// Their mean loss; 0 without samples.
+    pub loss: f64,
+}
+
+/// The reply of `membership`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MembershipReply {
+    /// Whether as many members as the quorum remain.
+    pub quorum: bool,
+    /// Those who take part in the exchange.
+    pub fanout: Fanout,
+    /// Those who do not.
+    pub lost: Vec<u32>,
+}
+
+/// The reply of `synchronise` and `aggregate`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaReply {
+    /// SHA-256 of the replica's file.
+    pub replica: String,
+}
+
+/// The reply of `evaluate`: what comes next and what was measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvaluateReply {
+    /// What the machines carry on.
+    #[serde(flatten)]
+    pub next: Next,
+    /// For people and records.
+    pub metrics: RoundMetrics,
+}
+
+/// What is recorded of a round: a line of `metrics.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RoundMetrics {
+    /// The round.
+    pub round: u32,
+    /// Epochs completed after it.
+    pub epochs: u32,
+    /// The learning rate it was taken with.
+    pub learning_rate: f64,
+    /// Members of its exchange.
+    pub members: u32,
+    /// Peers lost in it.
+    pub lost: Vec<u32>,
+    /// Samples of its gradients.
+    pub samples: u64,
+    /// At the parameters the gradients were taken at.
+    pub training: Option<Metrics>,
+    /// On the held-out set, if measured in this round.
+    pub validation: Option<Metrics>,
+    /// SHA-256 of the replica's file, the same for every peer.
+    pub replica: String,
+    /// Why the training ends here, if it does.
+    pub stop: Option<Stop>,
+}
+
+/// The reply of `finish`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FinishReply {
+    /// SHA-256 of `model.safetensors`.
+    pub weights_sha256: String,
+    /// Rounds done.
+    pub rounds: u32,
+    /// Epochs done.
+    pub epochs: u32,
+    /// Means of the last epoch.
+    pub training: Option<Metrics>,
+    /// On the held-out set.
+    pub validation: Option<Metrics>,
+    /// Why the training ended.
+    pub stop: Stop,
+}

@@ -1,0 +1,105 @@
+//! The functions by name.
+
+use serde::{Deserialize, Serialize};
+
+/// A function that a state machine calls. Its name is the Lambda handler name (`_HANDLER`), and the
+/// placeholder of its ARN in a definition is `${<Name>FunctionArn}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Function {
+    /// Reads the data source, partitions it over the peers, writes batches and the manifest.
+    Prepare,
+    /// Writes the parameters that every replica starts from.
+    Initialise,
+    /// The gradient of the loss on one batch at the peer's parameters.
+    Gradient,
+    /// Trains a local model on a part of, or several passes over, the peer's shard.
+    Train,
+    /// Averages one peer's batch gradients, weighted by samples, and publishes the average.
+    Combine,
+    /// Decides from the peers' reports who takes part in this round's exchange, and whether the quorum holds.
+    Membership,
+    /// Collects what all members published and updates one peer's replica.
+    Synchronise,
+    /// Collects what all members published and updates the server's model.
+    Aggregate,
+    /// Checks the replicas, measures loss and accuracy, decides what comes next.
+    Evaluate,
+    /// Writes the trained model.
+    Finish,
+}
+
+impl Function {
+    /// Every function, in the order in which a run first calls them.
+    pub const ALL: [Self; 10] = [
+        Self::Prepare,
+        Self::Initialise,
+        Self::Gradient,
+        Self::Train,
+        Self::Combine,
+        Self::Membership,
+        Self::Synchronise,
+        Self::Aggregate,
+        Self::Evaluate,
+        Self::Finish,
+    ];
+
+    /// The handler name, e.g. `gradient`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Prepare => "prepare",
+            Self::Initialise => "initialise",
+            Self::Gradient => "gradient",
+            Self::Train => "train",
+            Self::Combine => "combine",
+            Self::Membership => "membership",
+            Self::Synchronise => "synchronise",
+            Self::Aggregate => "aggregate",
+            Self::Evaluate => "evaluate",
+            Self::Finish => "finish",
+        }
+    }
+
+    /// The function of a handler name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|function| function.name() == name)
+    }
+
+    /// What stands for the function's ARN in a definition, e.g. `${GradientFunctionArn}`, in the manner of
+    /// SAM's DefinitionSubstitutions.
+    #[must_use]
+    pub fn placeholder(self) -> String {
+        let name = self.name();
+        let mut letters = name.chars();
+        let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+        format!("${{{}{}FunctionArn}}", first.map(String::from).unwrap_or_default(), letters.as_str())
+    }
+
+    /// Whether the function computes the model (forward or backward passes), as opposed to moving tensors.
+    #[must_use]
+    pub const fn computes(self) -> bool {
+        matches!(self, Self::Gradient | Self::Train | Self::Evaluate)
+    }
+}
+
+impl std::fmt::Display for Function {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Function;
+
+    #[test]
+    fn names_lead_back_to_their_functions() {
+        for function in Function::ALL {
+            assert_eq!(Function::from_name(function.name()), Some(function));
+        }
+        assert_eq!(Function::from_name("gradients"), None);
+        assert_eq!(Function::Gradient.placeholder(), "${GradientFunctionArn}");
+    }
+}

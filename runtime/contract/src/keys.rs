@@ -1,0 +1,101 @@
+//! Object keys, relative to the store's root. A run's keys stand under its id, in the layout of a run's
+//! record: `<run>/model.safetensors`, `<run>/objects/round-000003/peer-0002/replica.safetensors`.
+//!
+//! A key names what the object *is* (run, round, peer, batch), never how it came to be: a retry, a duplicate
+//! and a late zombie all write the same bytes under the same key.
+
+/// The training configuration ([`crate::Training`]) as JSON.
+#[must_use]
+pub fn training(run: &str) -> String {
+    format!("{run}/objects/training.json")
+}
+
+/// A scripted module of the user's, as it was handed in.
+#[must_use]
+pub fn torchscript(run: &str) -> String {
+    format!("{run}/objects/model.pt")
+}
+
+/// What `prepare` found out about the data ([`crate::manifest::Manifest`]) as JSON.
+#[must_use]
+pub fn manifest(run: &str) -> String {
+    format!("{run}/objects/data/manifest.json")
+}
+
+/// One batch of a peer's shard, by its place in the shard.
+#[must_use]
+pub fn batch(run: &str, peer: u32, batch: u32) -> String {
+    format!("{run}/objects/data/peer-{peer:04}/batch-{batch:06}.safetensors")
+}
+
+/// One batch of the validation set.
+#[must_use]
+pub fn validation_batch(run: &str, batch: u32) -> String {
+    format!("{run}/objects/data/validation/batch-{batch:06}.safetensors")
+}
+
+/// Everything of one round.
+#[must_use]
+pub fn round(run: &str, round: u32) -> String {
+    format!("{run}/objects/round-{round:06}")
+}
+
+/// The gradient of one batch, by its place in the epoch's order.
+#[must_use]
+pub fn batch_gradient(run: &str, round: u32, peer: u32, batch: u32) -> String {
+    format!("{}/peer-{peer:04}/batch-{batch:06}.safetensors", self::round(run, round))
+}
+
+/// What a peer publishes in a round: its average gradient, or its locally trained model.
+#[must_use]
+pub fn published(run: &str, round: u32, peer: u32) -> String {
+    format!("{}/peer-{peer:04}/published.safetensors", self::round(run, round))
+}
+
+/// A peer's replica after a round: parameters and buffers.
+#[must_use]
+pub fn replica(run: &str, round: u32, peer: u32) -> String {
+    format!("{}/peer-{peer:04}/replica.safetensors", self::round(run, round))
+}
+
+/// A peer's optimiser state after a round (momentum buffers).
+#[must_use]
+pub fn optimizer(run: &str, round: u32, peer: u32) -> String {
+    format!("{}/peer-{peer:04}/optimizer.safetensors", self::round(run, round))
+}
+
+/// The server's model after a round; in round 0, what every replica starts from.
+#[must_use]
+pub fn server_replica(run: &str, round: u32) -> String {
+    format!("{}/server/replica.safetensors", self::round(run, round))
+}
+
+/// The server's optimiser state after a round.
+#[must_use]
+pub fn server_optimizer(run: &str, round: u32) -> String {
+    format!("{}/server/optimizer.safetensors", self::round(run, round))
+}
+
+/// Who took part in a round's exchange ([`crate::progress::Members`]) as JSON.
+#[must_use]
+pub fn members(run: &str, round: u32) -> String {
+    format!("{}/members.json", self::round(run, round))
+}
+
+/// What `evaluate` measured and decided after a round ([`crate::progress::Progress`]) as JSON.
+#[must_use]
+pub fn progress(run: &str, round: u32) -> String {
+    format!("{}/progress.json", self::round(run, round))
+}
+
+/// The parameters before the first round, in the record.
+#[must_use]
+pub fn initial_model(run: &str) -> String {
+    format!("{run}/init.safetensors")
+}
+
+/// The trained parameters, in the record.
+#[must_use]
+pub fn trained_model(run: &str) -> String {
+    format!("{run}/model.safetensors")
+}

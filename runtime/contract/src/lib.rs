@@ -1,0 +1,23 @@
+//! What the workflow and the functions say to each other: function names, events and replies, error names,
+//! object keys, tensor files, and the training configuration that the compiler hands to the functions.
+//!
+//! Both sides of every call depend on this crate and on nothing of each other. It links neither tch nor an
+//! SDK and does no I/O: a key is a string, a tensor file a byte string.
+//!
+//! Coordinates are logical and count from 1 (`peer`, `round`, `epoch`, `batch`); round 0 is the state before
+//! the first round. No name depends on an attempt, so a retry writes the same bytes under the same key.
+
+pub mod digest;
+pub mod error;
+pub mod events;
+pub mod fanout;
+pub mod function;
+pub mod keys;
+pub mod manifest;
+pub mod progress;
+pub mod tensors;
+pub mod training;
+
+pub use error::{ErrorKind, FunctionError};
+pub use function::Function;
+pub use training::Training;

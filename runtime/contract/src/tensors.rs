@@ -1,0 +1,245 @@
+//! Tensor files: safetensors whose metadata carries the sample count, the sums of the loss, and a checksum.
+//!
+//! The header is written here and not by the safetensors crate, whose metadata is a hash map and would give
+//! other bytes from run to run; files are read back by the crate, which checks every offset.
+
+use crate::digest::sha256_of_parts;
+use crate::error::{ErrorKind, FunctionError};
+use crate::progress::Sums;
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The type of a tensor's elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Dtype {
+    /// Unsigned bytes.
+    U8,
+    /// 64-bit integers.
+    I64,
+    /// Single precision.
+    F32,
+    /// Double precision.
+    F64,
+}
+
+impl Dtype {
+    /// Bytes of one element.
+    #[must_use]
+    pub const fn size(self) -> usize {
+        match self {
+            Self::U8 => 1,
+            Self::F32 => 4,
+            Self::I64 | Self::F64 => 8,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::U8 => "U8",
+            Self::I64 => "I64",
+            Self::F32 => "F32",
+            Self::F64 => "F64",
+        }
+    }
+}
+
+/// One tensor: row-major, little-endian.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tensor {
+    /// The type of the elements.
+    pub dtype: Dtype,
+    /// The shape; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// `product(shape) × dtype.size()` bytes.
+    pub data: Vec<u8>,
+}
+
+impl Tensor {
+    /// A single-precision tensor; `values` in row-major order.
+    #[must_use]
+    pub fn f32(shape: Vec<usize>, values: &[f32]) -> Self {
+        Self { dtype: Dtype::F32, shape, data: values.iter().flat_map(|value| value.to_le_bytes()).collect() }
+    }
+
+    /// A tensor of 64-bit integers; `values` in row-major order.
+    #[must_use]
+    pub fn i64(shape: Vec<usize>, values: &[i64]) -> Self {
+        Self { dtype: Dtype::I64, shape, data: values.iter().flat_map(|value| value.to_le_bytes()).collect() }
+    }
+
+    /// The elements of an `F32` tensor, in order; `None` for another type.
+    #[must_use]
+    pub fn as_f32(&self) -> Option<Vec<f32>> {
+        (self.dtype == Dtype::F32).then(|| {
+            let (values, _) = self.data.as_chunks::<4>();
+            values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+        })
+    }
+
+    /// The elements of an `I64` tensor, in order; `None` for another type.
+    #[must_use]
+    pub fn as_i64(&self) -> Option<Vec<i64>> {
+        (self.dtype == Dtype::I64).then(|| {
+            let (values, _) = self.data.as_chunks::<8>();
+            values.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect()
+        })
+    }
+}
+
+/// A tensor file.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TensorFile {
+    /// The tensors by name.
+    pub tensors: BTreeMap<String, Tensor>,
+    /// What the tensors are an average over; zero where that has no meaning (a replica).
+    pub sums: Sums,
+}
+
+const FORMAT: &str = "stepgrad/1";
+
+impl TensorFile {
+    /// The file's bytes; the same for the same content.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut metadata = BTreeMap::from([
+            ("correct", self.sums.correct.to_string()),
+            ("format", FORMAT.to_owned()),
+            ("loss", float(self.sums.loss)),
+            ("samples", self.sums.samples.to_string()),
+        ]);
+        let unsigned = self.header(&metadata);
+        let checksum = sha256_of_parts(
+            [unsigned.as_bytes()].into_iter().chain(self.tensors.values().map(|tensor| tensor.data.as_slice())),
+        );
+        metadata.insert("checksum", checksum);
+        let mut header = self.header(&metadata).into_bytes();
+        // The format asks for tensors aligned to eight bytes; trailing spaces are its padding.
+        header.resize(header.len().next_multiple_of(8), b' ');
+        let size: usize = self.tensors.values().map(|tensor| tensor.data.len()).sum();
+        let mut bytes = Vec::with_capacity(8 + header.len() + size);
+        bytes.extend((header.len() as u64).to_le_bytes());
+        bytes.extend(header);
+        for tensor in self.tensors.values() {
+            bytes.extend_from_slice(&tensor.data);
+        }
+        bytes
+    }
+
+    /// Reads a file and checks its checksum.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ChecksumMismatch`] where the bytes are torn, cut or altered.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FunctionError> {
+        let damaged = |what: String| FunctionError::new(ErrorKind::ChecksumMismatch, what);
+        let (_, metadata) =
+            SafeTensors::read_metadata(bytes).map_err(|error| damaged(format!("not a whole tensor file: {error}")))?;
+        let views =
+            SafeTensors::deserialize(bytes).map_err(|error| damaged(format!("not a whole tensor file: {error}")))?;
+        let texts = metadata.metadata().clone().unwrap_or_default();
+        let text = |key: &str| texts.get(key).cloned().ok_or_else(|| damaged(format!("no {key} in the metadata")));
+        let mut file = Self::default();
+        for name in views.names() {
+            let view = views.tensor(name).map_err(|error| damaged(error.to_string()))?;
+            let dtype = match view.dtype() {
+                safetensors::Dtype::U8 => Dtype::U8,
+                safetensors::Dtype::I64 => Dtype::I64,
+                safetensors::Dtype::F32 => Dtype::F32,
+                safetensors::Dtype::F64 => Dtype::F64,
+                other => return Err(damaged(format!("tensor {name} has elements of type {other:?}"))),
+            };
+            let tensor = Tensor { dtype, shape: view.shape().to_vec(), data: view.data().to_vec() };
+            file.tensors.insert(name.to_owned(), tensor);
+        }
+        let number = |key: &str| text(key)?.parse().map_err(|_| damaged(format!("{key} is not a count")));
+        file.sums = Sums {
+            samples: number("samples")?,
+            correct: number("correct")?,
+            loss: text("loss")?.parse().map_err(|_| damaged("loss is not a number".to_owned()))?,
+        };
+        let unsigned = file.header(&BTreeMap::from([
+            ("correct", text("correct")?),
+            ("format", text("format")?),
+            ("loss", text("loss")?),
+            ("samples", text("samples")?),
+        ]));
+        let found = sha256_of_parts(
+            [unsigned.as_bytes()].into_iter().chain(file.tensors.values().map(|tensor| tensor.data.as_slice())),
+        );
+        let expected = text("checksum")?;
+        if found != expected {
+            return Err(damaged(format!("checksum {found} is not the file's own {expected}")));
+        }
+        Ok(file)
+    }
+
+    fn header(&self, metadata: &BTreeMap<&str, String>) -> String {
+        let mut header = serde_json::Map::new();
+        header.insert("__metadata__".to_owned(), serde_json::json!(metadata));
+        let mut offset = 0;
+        for (name, tensor) in &self.tensors {
+            let end = offset + tensor.data.len();
+            let entry = serde_json::json!({
+                "dtype": tensor.dtype.name(), "shape": tensor.shape, "data_offsets": [offset, end],
+            });
+            header.insert(name.clone(), entry);
+            offset = end;
+        }
+        serde_json::Value::Object(header).to_string()
+    }
+}
+
+/// A float that parses back to the same bits; JSON would refuse infinities and NaN.
+fn float(value: f64) -> String {
+    format!("{value:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Tensor, TensorFile};
+    use crate::error::ErrorKind;
+    use crate::progress::Sums;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn file() -> TensorFile {
+        TensorFile {
+            tensors: BTreeMap::from([
+                ("linear.weight".to_owned(), Tensor::f32(vec![2, 3], &[1.0, -2.5, 0.0, f32::MIN_POSITIVE, 4.0, 5.0])),
+                ("count".to_owned(), Tensor::i64(vec![], &[7])),
+            ]),
+            sums: Sums { samples: 32, loss: 0.1 + 0.2, correct: 30 },
+        }
+    }
+
+    #[test]
+    fn a_file_comes_back_as_it_was() {
+        let bytes = file().encode();
+        assert_eq!(bytes, file().encode());
+        assert_eq!(TensorFile::decode(&bytes).unwrap(), file());
+        let empty = TensorFile::default();
+        assert_eq!(TensorFile::decode(&empty.encode()).unwrap(), empty);
+    }
+
+    proptest! {
+        #[test]
+        fn any_changed_or_missing_byte_is_noticed(place in 0_usize..10_000, flip in 1_u8.., cut in any::<bool>()) {
+            let mut bytes = file().encode();
+            let place = place % bytes.len();
+            if cut {
+                bytes.truncate(place);
+            } else {
+                bytes[place] ^= flip;
+            }
+            let Err(error) = TensorFile::decode(&bytes) else {
+                return Err(TestCaseError::fail(format!("byte {place} changed unnoticed")));
+            };
+            prop_assert_eq!(error.kind, ErrorKind::ChecksumMismatch);
+        }
+
+        #[test]
+        fn garbage_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(TensorFile::decode(&bytes).is_err());
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Runs a state machine on this machine

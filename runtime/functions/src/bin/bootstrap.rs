@@ -1,0 +1,3 @@
+//! The AWS Lambda custom runtime.
+
+fn main() {}
