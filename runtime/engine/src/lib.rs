@@ -1,1 +1,9 @@
-//! Runs a state machine on this machine
+//! Runs a state machine on this machine.
+//!
+//! - [`integrations`]: the services a Task can call, and what is asked of whoever provides them
+//! - [`host`]: a provider of Lambda functions that starts real processes
+//!
+//! Knows nothing of training.
+
+pub mod host;
+pub mod integrations;

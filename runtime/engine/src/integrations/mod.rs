@@ -1,0 +1,3 @@
+//! The services that a Task state can call. A service that is not here is refused by name when the machine is loaded.
+
+pub mod lambda;
