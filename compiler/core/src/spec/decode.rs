@@ -1,0 +1,542 @@
+//! How the sections read the tree: each takes its keys from a mapping one by one; what cannot be read is
+//! reported and stands in as unknown, so that all mistakes of a spec show at once; keys that no one took are
+//! unknown keys.
+
+use super::scalar;
+use super::schema;
+use super::spanned::Spanned;
+use super::suggest::{nearest, one_of};
+use super::tree::{Entry, Kind, Node, float, shown};
+use crate::diagnostic::{Code, Diagnostic, Place, Severity};
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+/// More errors than this help no one.
+pub(super) const MAX_ERRORS: usize = 100;
+
+/// What has been found so far.
+#[derive(Debug, Default)]
+pub(super) struct Findings(Vec<Diagnostic>);
+
+impl Findings {
+    pub(super) fn report(&mut self, finding: Diagnostic) {
+        self.0.push(finding);
+    }
+
+    pub(super) fn has_errors(&self) -> bool {
+        self.0.iter().any(|finding| finding.severity == Severity::Error)
+    }
+
+    /// All of it by place, or the first [`MAX_ERRORS`] with a remark.
+    pub(super) fn finish(mut self) -> Vec<Diagnostic> {
+        self.0.sort_by_key(Diagnostic::order);
+        if self.0.len() > MAX_ERRORS {
+            let more = self.0.len() - MAX_ERRORS;
+            self.0.truncate(MAX_ERRORS);
+            self.0.push(
+                Diagnostic::error(Code::TooManyErrors, format!("{more} more findings are not shown"))
+                    .hint("mend the first ones and check again"),
+            );
+        }
+        self.0
+    }
+}
+
+/// A value of the spec by its path, or its absence.
+#[derive(Debug)]
+pub(super) struct Value<'a> {
+    /// From the root, e.g. `training.epochs`.
+    pub(super) path: String,
+    pub(super) node: Option<&'a Node>,
+    key_place: Option<&'a Place>,
+}
+
+impl<'a> Value<'a> {
+    /// The whole spec.
+    pub(super) const fn root(node: &'a Node) -> Self {
+        Self {
+            path: String::new(),
+            node: Some(node),
+            key_place: None,
+        }
+    }
+
+    /// An element of a list.
+    pub(super) fn element(path: &str, index: usize, node: &'a Node) -> Self {
+        Self {
+            path: format!("{path}[{index}]"),
+            node: Some(node),
+            key_place: None,
+        }
+    }
+
+    /// Where it stands.
+    pub(super) fn place(&self) -> Place {
+        self.node.map_or(Place::Nowhere, |node| node.place.clone())
+    }
+
+    /// Where its key stands.
+    pub(super) fn key_place(&self) -> Place {
+        self.key_place.cloned().unwrap_or_else(|| self.place())
+    }
+
+    pub(super) const fn is_given(&self) -> bool {
+        self.node.is_some()
+    }
+
+    /// Reports that the value is not what is `expected`; nothing where it is absent or was reported.
+    pub(super) fn wrong_type(&self, expected: &Expected, cx: &mut Findings) {
+        let Some(node) = self.node else { return };
+        if node.kind == Kind::Reported {
+            return;
+        }
+        let name = if self.path.is_empty() {
+            "the spec".to_owned()
+        } else {
+            format!("`{}`", self.path)
+        };
+        let found = node.found();
+        let mut finding = Diagnostic::error(
+            Code::WrongType,
+            format!("{name} has to be {}, found {found}", expected.kind()),
+        )
+        .at(&node.place, format!("expected {expected}"));
+        match (&node.kind, expected) {
+            (
+                Kind::Text { text, quoted: true },
+                Expected::Whole(_) | Expected::Number(_) | Expected::Boolean,
+            ) => {
+                let plain = scalar::plain(text.trim());
+                let fits = match expected {
+                    Expected::Boolean => matches!(plain, Kind::Bool(_)),
+                    _ => matches!(plain, Kind::Integer(_) | Kind::Float(_)),
+                };
+                if fits {
+                    finding = finding
+                        .hint("remove the quotes: in quotes it is text")
+                        .suggest(&node.place, text.trim());
+                }
+            }
+            (Kind::Text { text, quoted: false }, Expected::Whole(_) | Expected::Number(_))
+                if text.starts_with(|letter: char| letter.is_ascii_digit() || "+-.".contains(letter)) =>
+            {
+                finding = finding.hint("write plain digits: no leading zero, no underscore, no unit");
+            }
+            (Kind::Text { text, quoted: false }, Expected::Boolean)
+                if ["yes", "no", "on", "off", "y", "n"].contains(&text.to_lowercase().as_str()) =>
+            {
+                let value = ["yes", "on", "y"].contains(&text.to_lowercase().as_str());
+                finding = finding
+                    .hint("in YAML 1.2 this is text")
+                    .suggest(&node.place, value.to_string());
+            }
+            (Kind::Null, _) => finding = finding.hint("give it a value, or remove the key"),
+            (Kind::Bool(_) | Kind::Integer(_) | Kind::Float(_), Expected::Text(_)) => {
+                finding = finding.hint("put it in quotes if it is meant as text");
+            }
+            _ => {}
+        }
+        cx.report(finding);
+    }
+}
+
+/// What a key asks for.
+#[derive(Debug)]
+pub(super) enum Expected {
+    Whole(String),
+    Number(String),
+    Boolean,
+    Text(String),
+    List(String),
+    Mapping,
+    Other(String),
+}
+
+impl Expected {
+    const fn kind(&self) -> &str {
+        match self {
+            Self::Whole(_) => "a whole number",
+            Self::Number(_) => "a number",
+            Self::Boolean => "true or false",
+            Self::Text(_) => "text",
+            Self::List(_) => "a list",
+            Self::Mapping => "a mapping",
+            Self::Other(what) => what.as_str(),
+        }
+    }
+}
+
+impl Display for Expected {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Whole(what)
+            | Self::Number(what)
+            | Self::Text(what)
+            | Self::List(what)
+            | Self::Other(what) => formatter.write_str(what),
+            Self::Boolean => formatter.write_str("`true` or `false`"),
+            Self::Mapping => formatter.write_str("a mapping of keys to values"),
+        }
+    }
+}
+
+/// A mapping that is being read.
+#[derive(Debug)]
+pub(super) struct Fields<'a> {
+    path: String,
+    place: Place,
+    entries: &'a [Entry],
+    taken: Vec<bool>,
+    asked: Vec<&'static str>,
+    /// Whether the mapping is absent or was reported, so that nothing in it is missing.
+    silent: bool,
+}
+
+impl<'a> Fields<'a> {
+    /// The mapping `value`; where it is not one, that is reported and every key of it is unknown.
+    pub(super) fn open(value: &Value<'a>, cx: &mut Findings) -> Self {
+        let (entries, silent) = match value.node.map(|node| &node.kind) {
+            Some(Kind::Map(entries)) => (entries.as_slice(), false),
+            _ => {
+                value.wrong_type(&Expected::Mapping, cx);
+                (&[][..], true)
+            }
+        };
+        Self {
+            path: value.path.clone(),
+            place: value.key_place(),
+            entries,
+            taken: vec![false; entries.len()],
+            asked: Vec::new(),
+            silent,
+        }
+    }
+
+    /// An optional mapping: where it is absent, so are its keys, and their defaults hold.
+    pub(super) fn open_optional(value: &Value<'a>, cx: &mut Findings) -> Self {
+        let fields = Self::open(value, cx);
+        Self {
+            silent: fields.silent && value.is_given(),
+            ..fields
+        }
+    }
+
+    /// The path of `key`.
+    pub(super) fn path(&self, key: &str) -> String {
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
+    }
+
+    /// Where the mapping stands: its key, or itself.
+    pub(super) const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Whether the mapping could not be read, so that nothing can be said of its keys.
+    pub(super) const fn is_silent(&self) -> bool {
+        self.silent
+    }
+
+    /// Takes the value of `key`.
+    pub(super) fn take(&mut self, key: &'static str) -> Value<'a> {
+        self.asked.push(key);
+        let entries = self.entries;
+        let found = entries.iter().position(|entry| entry.key == key);
+        if let Some(taken) = found.and_then(|index| self.taken.get_mut(index)) {
+            *taken = true;
+        }
+        let entry = found.and_then(|index| entries.get(index));
+        Value {
+            path: self.path(key),
+            node: entry.map(|entry| &entry.value),
+            key_place: entry.map(|entry| &entry.key_place),
+        }
+    }
+
+    /// Takes a value that has to be there. `read` gives the stand-in for an absent one.
+    pub(super) fn required<T>(
+        &mut self,
+        key: &'static str,
+        cx: &mut Findings,
+        read: impl FnOnce(&Value<'a>, &mut Findings) -> T,
+    ) -> T {
+        let value = self.take(key);
+        if !value.is_given() && !self.silent {
+            cx.report(
+                Diagnostic::error(Code::MissingKey, format!("the key `{}` is missing", value.path))
+                    .at(&self.place, format!("needs `{key}`"))
+                    .hint(format!("add `{key}: …`; `stepgrad schema` describes every key")),
+            );
+        }
+        read(&value, cx)
+    }
+
+    /// Takes a value that is `default` where it is absent.
+    pub(super) fn or<T>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        cx: &mut Findings,
+        read: impl FnOnce(&Value<'a>, &mut Findings) -> Spanned<T>,
+    ) -> Spanned<T> {
+        let value = self.take(key);
+        if value.is_given() || self.silent {
+            read(&value, cx)
+        } else {
+            Spanned::new(default)
+        }
+    }
+
+    /// Takes a value that may be absent.
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &'static str,
+        cx: &mut Findings,
+        read: impl FnOnce(&Value<'a>, &mut Findings) -> T,
+    ) -> Option<T> {
+        let value = self.take(key);
+        value.is_given().then(|| read(&value, cx))
+    }
+
+    /// Refuses a key that a later version will know.
+    pub(super) fn not_built(&mut self, key: &'static str, cx: &mut Findings) {
+        let value = self.take(key);
+        self.asked.pop();
+        if value.is_given() {
+            cx.report(
+                Diagnostic::error(Code::NotBuilt, format!("`{}` is not built yet", value.path))
+                    .at(&value.key_place(), "not built yet")
+                    .hint("remove the key"),
+            );
+        }
+    }
+
+    /// Reports every key that no one took.
+    pub(super) fn finish(self, cx: &mut Findings) {
+        for (entry, taken) in self.entries.iter().zip(&self.taken) {
+            if *taken {
+                continue;
+            }
+            let name = shown(&entry.key);
+            let mut finding = if self.path.is_empty() {
+                Diagnostic::error(Code::UnknownKey, format!("unknown key `{name}`"))
+            } else {
+                Diagnostic::error(
+                    Code::UnknownKey,
+                    format!("unknown key `{name}` in `{}`", self.path),
+                )
+            };
+            finding = finding.at(&entry.key_place, "no such key");
+            let untaken = self.asked.iter().copied();
+            finding = if let Some(near) = nearest(&entry.key, untaken) {
+                finding
+                    .hint(format!("did you mean `{near}`?"))
+                    .suggest(&entry.key_place, near)
+            } else {
+                let homes = schema::homes(&entry.key);
+                if homes.is_empty() {
+                    finding.hint(format!("known here: {}", one_of(self.asked.iter().copied())))
+                } else {
+                    finding.hint(format!(
+                        "that key belongs at {}",
+                        one_of(homes.iter().map(String::as_str))
+                    ))
+                }
+            };
+            cx.report(finding);
+        }
+    }
+}
+
+/// A whole number within `range`.
+pub(super) fn whole<T>(value: &Value<'_>, range: &RangeInclusive<T>, cx: &mut Findings) -> Spanned<T>
+where
+    T: Copy + Display + TryFrom<i128> + PartialOrd,
+{
+    let expected = Expected::Whole(format!(
+        "a whole number from {} to {}",
+        range.start(),
+        range.end()
+    ));
+    let unknown = Spanned::unknown(*range.start());
+    let Some(node) = value.node else { return unknown };
+    let out_of_range = |cx: &mut Findings| {
+        cx.report(
+            Diagnostic::error(
+                Code::OutOfRange,
+                format!("`{}` is out of range, found {}", value.path, node.found()),
+            )
+            .at(&node.place, format!("expected {expected}")),
+        );
+    };
+    match node.kind {
+        Kind::Integer(number) => match T::try_from(number).ok().filter(|number| range.contains(number)) {
+            Some(number) => Spanned::read(number, &node.place),
+            None => {
+                out_of_range(cx);
+                unknown
+            }
+        },
+        Kind::Float(number) if number.is_nan() || number.abs() >= 1e30 => {
+            out_of_range(cx);
+            unknown
+        }
+        _ => {
+            value.wrong_type(&expected, cx);
+            unknown
+        }
+    }
+}
+
+/// One end of an [`Interval`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Bound {
+    Open,
+    Included(f64),
+    Excluded(f64),
+}
+
+/// The numbers a key accepts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Interval {
+    pub(super) low: Bound,
+    pub(super) high: Bound,
+}
+
+/// Above 0.
+pub(super) const POSITIVE: Interval = Interval {
+    low: Bound::Excluded(0.0),
+    high: Bound::Open,
+};
+/// 0 or more.
+pub(super) const NOT_NEGATIVE: Interval = Interval {
+    low: Bound::Included(0.0),
+    high: Bound::Open,
+};
+/// Between 0 and 1, both excluded.
+pub(super) const INSIDE_UNIT: Interval = Interval {
+    low: Bound::Excluded(0.0),
+    high: Bound::Excluded(1.0),
+};
+/// From 0 to below 1.
+pub(super) const BELOW_ONE: Interval = Interval {
+    low: Bound::Included(0.0),
+    high: Bound::Excluded(1.0),
+};
+/// Above 0, up to 1.
+pub(super) const UP_TO_ONE: Interval = Interval {
+    low: Bound::Excluded(0.0),
+    high: Bound::Included(1.0),
+};
+
+impl Interval {
+    /// What puts the interval into a JSON Schema.
+    pub(super) const fn limits(self) -> Self {
+        self
+    }
+
+    fn contains(&self, number: f64) -> bool {
+        let low = match self.low {
+            Bound::Open => true,
+            Bound::Included(low) => number >= low,
+            Bound::Excluded(low) => number > low,
+        };
+        let high = match self.high {
+            Bound::Open => true,
+            Bound::Included(high) => number <= high,
+            Bound::Excluded(high) => number < high,
+        };
+        number.is_finite() && low && high
+    }
+}
+
+impl Display for Interval {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a number")?;
+        match (self.low, self.high) {
+            (Bound::Excluded(low), Bound::Excluded(high)) => {
+                return write!(formatter, " between {low} and {high}, both excluded");
+            }
+            (Bound::Included(low), Bound::Open) => return write!(formatter, " of {low} or more"),
+            (Bound::Included(low), _) => write!(formatter, " from {low}")?,
+            (Bound::Excluded(low), _) => write!(formatter, " above {low}")?,
+            (Bound::Open, _) => {}
+        }
+        match self.high {
+            Bound::Open => Ok(()),
+            Bound::Included(high) => write!(formatter, " up to {high}"),
+            Bound::Excluded(high) => write!(formatter, " to below {high}"),
+        }
+    }
+}
+
+/// A finite number within `interval`.
+pub(super) fn number(value: &Value<'_>, interval: &Interval, cx: &mut Findings) -> Spanned<f64> {
+    let Some(node) = value.node else {
+        return Spanned::unknown(0.0);
+    };
+    let found = match node.kind {
+        Kind::Float(number) => number,
+        // Beyond 2^53 the nearest float is as good.
+        #[expect(clippy::cast_precision_loss, reason = "the nearest float is what is meant")]
+        Kind::Integer(number) => number as f64,
+        _ => {
+            value.wrong_type(&Expected::Number(interval.to_string()), cx);
+            return Spanned::unknown(0.0);
+        }
+    };
+    if interval.contains(found) {
+        return Spanned::read(found, &node.place);
+    }
+    let finding = format!(
+        "`{}` is out of range, found the number {}",
+        value.path,
+        float(found)
+    );
+    cx.report(Diagnostic::error(Code::OutOfRange, finding).at(&node.place, format!("expected {interval}")));
+    Spanned::unknown(0.0)
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(value: &Value<'_>, cx: &mut Findings) -> Spanned<bool> {
+    match value.node.map(|node| (&node.kind, &node.place)) {
+        Some((Kind::Bool(found), place)) => Spanned::read(*found, place),
+        _ => {
+            value.wrong_type(&Expected::Boolean, cx);
+            Spanned::unknown(false)
+        }
+    }
+}
+
+/// Text; `what` says which, e.g. `a path`.
+pub(super) fn text(value: &Value<'_>, what: &str, cx: &mut Findings) -> Spanned<String> {
+    match value.node.map(|node| (&node.kind, &node.place)) {
+        Some((Kind::Text { text, .. }, place)) => Spanned::read(text.clone(), place),
+        _ => {
+            value.wrong_type(&Expected::Text(what.to_owned()), cx);
+            Spanned::unknown(String::new())
+        }
+    }
+}
+
+/// The elements of a list; `what` says of what, e.g. `a list of steps`. `None` where it is not one.
+pub(super) fn list<'a>(value: &Value<'a>, what: &str, cx: &mut Findings) -> Option<Vec<Value<'a>>> {
+    let Some(Node {
+        kind: Kind::List(items),
+        ..
+    }) = value.node
+    else {
+        value.wrong_type(&Expected::List(what.to_owned()), cx);
+        return None;
+    };
+    Some(
+        items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| Value::element(&value.path, index, item))
+            .collect(),
+    )
+}

@@ -1,0 +1,76 @@
+//! `fault_tolerance`: what a run survives.
+
+use super::decode::{Fields, Findings, Value, whole};
+use super::spanned::Spanned;
+use super::topology::{PEERS, Topology};
+use crate::diagnostic::{Code, Diagnostic};
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::ops::RangeInclusive;
+
+const ATTEMPTS: RangeInclusive<u32> = 0..=10;
+const DEFAULT_ATTEMPTS: u32 = 3;
+
+/// What a run survives.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct FaultTolerance {
+    /// Peers that have to remain for a round to count; by default all.
+    #[schemars(with = "Option<u32>", range(min = *PEERS.start(), max = *PEERS.end()))]
+    pub quorum: Spanned<u32>,
+    /// How calls are repeated.
+    #[schemars(with = "Option<Retries>")]
+    pub retries: Retries,
+}
+
+/// How calls are repeated.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Retries {
+    /// Repetitions of a call that failed, at the most; 0 repeats none.
+    #[schemars(range(min = *ATTEMPTS.start(), max = *ATTEMPTS.end()), default = "default_attempts")]
+    pub max_attempts: Spanned<u32>,
+}
+
+fn default_attempts() -> u32 {
+    DEFAULT_ATTEMPTS
+}
+
+impl FaultTolerance {
+    pub(super) fn read(value: &Value<'_>, topology: &Topology, cx: &mut Findings) -> Self {
+        let mut fields = Fields::open_optional(value, cx);
+        let quorum = fields.or("quorum", topology.peers.value, cx, |value, cx| {
+            whole(value, &PEERS, cx)
+        });
+        let retries = Retries::read(&fields.take("retries"), cx);
+        fields.finish(cx);
+        if let (Some(least), Some(peers)) = (quorum.known(), topology.peers.known())
+            && least > peers
+        {
+            cx.report(
+                Diagnostic::error(
+                    Code::Quorum,
+                    format!("a quorum of {least} is more than there are peers"),
+                )
+                .at(
+                    &quorum.place(),
+                    format!("expected a whole number from 1 to {peers}"),
+                )
+                .also(&topology.peers.place(), "the peers")
+                .hint("with fewer peers than the quorum no round could ever count"),
+            );
+        }
+        Self { quorum, retries }
+    }
+}
+
+impl Retries {
+    fn read(value: &Value<'_>, cx: &mut Findings) -> Self {
+        let mut fields = Fields::open_optional(value, cx);
+        let max_attempts = fields.or("max_attempts", DEFAULT_ATTEMPTS, cx, |value, cx| {
+            whole(value, &ATTEMPTS, cx)
+        });
+        fields.finish(cx);
+        Self { max_attempts }
+    }
+}

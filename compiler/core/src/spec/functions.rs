@@ -1,0 +1,222 @@
+//! `functions`: what each function gets of memory and time.
+
+use super::choice::{Choice, Named, choice};
+use super::decode::{Fields, Findings, Value, whole};
+use super::spanned::Spanned;
+use super::topology::Topology;
+use super::training::Training;
+use crate::diagnostic::{Code, Diagnostic, Place};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use stepgrad_contract::Function;
+use stepgrad_contract::training::{Algorithm, Topology as Kind};
+
+/// AWS Lambda, "Lambda quotas": memory of a function.
+const MEMORY_MB: RangeInclusive<u32> = 128..=10_240;
+/// AWS Lambda, "Lambda quotas": timeout of a function.
+const TIMEOUT_S: RangeInclusive<u32> = 1..=900;
+/// AWS Step Functions, "Distributed Map": the most child executions at once.
+const CONCURRENCY: RangeInclusive<u32> = 1..=10_000;
+const DEFAULT_CONCURRENCY: u32 = 100;
+
+/// What the functions get.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Functions {
+    /// Memory and time of every function.
+    #[serde(flatten)]
+    pub settings: BTreeMap<Function, Settings>,
+    /// Functions that run at the same time, at the most.
+    pub max_concurrency: Spanned<u32>,
+    /// The processor they are built for.
+    pub architecture: Spanned<Processor>,
+}
+
+/// Memory and time of one function.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Settings {
+    /// Memory in MB; a share of a processor comes with it (1,769 MB are one).
+    #[schemars(with = "Option<u32>", range(min = *MEMORY_MB.start(), max = *MEMORY_MB.end()))]
+    pub memory_mb: Spanned<u32>,
+    /// Seconds after which a call is given up.
+    #[schemars(with = "Option<u32>", range(min = *TIMEOUT_S.start(), max = *TIMEOUT_S.end()))]
+    pub timeout_s: Spanned<u32>,
+}
+
+impl Settings {
+    /// The settings of a function that the spec says nothing of.
+    #[must_use]
+    pub const fn default_of(function: Function) -> Self {
+        let memory_mb = if function.computes() { 2048 } else { 1024 };
+        let timeout_s = if matches!(function, Function::Prepare) {
+            900
+        } else {
+            300
+        };
+        Self {
+            memory_mb: Spanned::new(memory_mb),
+            timeout_s: Spanned::new(timeout_s),
+        }
+    }
+
+    fn read(value: &Value<'_>, function: Function, cx: &mut Findings) -> Self {
+        let Self { memory_mb, timeout_s } = Self::default_of(function);
+        let mut fields = Fields::open_optional(value, cx);
+        let settings = Self {
+            memory_mb: fields.or("memory_mb", memory_mb.value, cx, |value, cx| {
+                whole(value, &MEMORY_MB, cx)
+            }),
+            timeout_s: fields.or("timeout_s", timeout_s.value, cx, |value, cx| {
+                whole(value, &TIMEOUT_S, cx)
+            }),
+        };
+        fields.finish(cx);
+        settings
+    }
+}
+
+/// The processor that functions are built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Processor {
+    /// AWS Graviton.
+    Arm64,
+    /// Intel and AMD.
+    #[serde(rename = "x86_64")]
+    X86,
+}
+
+impl Choice for Processor {
+    const WHAT: &'static str = "processor architecture";
+    const BUILT: &'static [(&'static str, Self, &'static str)] = &[
+        ("arm64", Self::Arm64, "AWS Graviton"),
+        ("x86_64", Self::X86, "Intel and AMD"),
+    ];
+    const ALIASES: &'static [(&'static str, &'static str)] = &[
+        ("aarch64", "arm64"),
+        ("arm", "arm64"),
+        ("x86", "x86_64"),
+        ("amd64", "x86_64"),
+        ("x64", "x86_64"),
+    ];
+}
+
+impl JsonSchema for Functions {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Functions".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut properties = serde_json::Map::new();
+        for function in Function::ALL {
+            let mut settings = Settings::json_schema(generator);
+            let default = Settings::default_of(function);
+            for (key, value) in [("memory_mb", default.memory_mb), ("timeout_s", default.timeout_s)] {
+                if let Some(property) = settings.pointer_mut(&format!("/properties/{key}")) {
+                    property["default"] = value.value.into();
+                }
+            }
+            settings.insert(
+                "description".to_owned(),
+                format!("Memory and time of `{function}`.").into(),
+            );
+            properties.insert(function.name().to_owned(), settings.to_value());
+        }
+        let concurrency = json_schema!({
+            "type": "integer",
+            "minimum": CONCURRENCY.start(),
+            "maximum": CONCURRENCY.end(),
+            "default": DEFAULT_CONCURRENCY,
+            "description": "Functions that run at the same time, at the most.",
+        });
+        properties.insert("max_concurrency".to_owned(), concurrency.to_value());
+        let mut processor = Named::<Processor>::json_schema(generator);
+        processor.insert(
+            "description".to_owned(),
+            "The processor they are built for.".into(),
+        );
+        processor.insert("default".to_owned(), "arm64".into());
+        properties.insert("architecture".to_owned(), processor.to_value());
+        json_schema!({"type": "object", "properties": properties, "additionalProperties": false})
+    }
+}
+
+impl Functions {
+    /// The settings of `function`.
+    #[must_use]
+    pub fn of(&self, function: Function) -> Settings {
+        self.settings
+            .get(&function)
+            .cloned()
+            .unwrap_or_else(|| Settings::default_of(function))
+    }
+
+    pub(super) fn read(
+        value: &Value<'_>,
+        topology: &Topology,
+        training: &Training,
+        cx: &mut Findings,
+    ) -> Self {
+        let mut fields = Fields::open_optional(value, cx);
+        let mut settings = BTreeMap::new();
+        for function in Function::ALL {
+            let value = fields.take(function.name());
+            if value.is_given() {
+                warn_of_unused(function, &value.key_place(), topology, training, cx);
+            }
+            settings.insert(function, Settings::read(&value, function, cx));
+        }
+        let functions = Self {
+            settings,
+            max_concurrency: fields.or("max_concurrency", DEFAULT_CONCURRENCY, cx, |value, cx| {
+                whole(value, &CONCURRENCY, cx)
+            }),
+            architecture: fields.or("architecture", Processor::Arm64, cx, choice),
+        };
+        fields.finish(cx);
+        functions
+    }
+}
+
+/// Settings of a function that this training never calls have no effect.
+fn warn_of_unused(
+    function: Function,
+    place: &Place,
+    topology: &Topology,
+    training: &Training,
+    cx: &mut Findings,
+) {
+    let because = match function {
+        Function::Aggregate if topology.kind.known() == Some(&Kind::PeerToPeer) => {
+            (topology.kind.place(), "in this topology no server aggregates")
+        }
+        Function::Synchronise if topology.kind.known() == Some(&Kind::ParameterServer) => {
+            (topology.kind.place(), "in this topology the server aggregates")
+        }
+        Function::Train if training.algorithm.known() == Some(&Algorithm::GradientAveraging) => (
+            training.algorithm.place(),
+            "this algorithm trains no local models",
+        ),
+        Function::Gradient if training.algorithm.known() == Some(&Algorithm::ModelAveraging) => (
+            training.algorithm.place(),
+            "this algorithm averages models, not gradients",
+        ),
+        _ => return,
+    };
+    cx.report(
+        Diagnostic::warning(
+            Code::UnusedFunction,
+            format!("this training never calls `{function}`"),
+        )
+        .at(place, "has no effect")
+        .also(&because.0, because.1)
+        .hint("remove the settings"),
+    );
+}
