@@ -1,4 +1,14 @@
 //! From a training spec to Step Functions state machines: spec → plan → lower → bundle.
+//!
+//! Pure: no I/O, no clock, no environment, no randomness. The same spec gives the same bytes.
 
+pub mod bound;
+pub mod bundle;
+mod compile;
+mod configuration;
 pub mod diagnostic;
+pub mod lower;
+pub mod plan;
 pub mod spec;
+
+pub use compile::{Compilation, CompileError, compile};

@@ -57,6 +57,18 @@ pub struct Training {
     pub retain_rounds: Option<u32>,
 }
 
+impl Training {
+    /// Rounds of the whole training at the most, where the peer with the most batches has `largest_shard`.
+    #[must_use]
+    pub fn rounds(&self, largest_shard: u32) -> u64 {
+        let epochs = u64::from(self.epochs);
+        match self.every {
+            Every::Batches(batches) => epochs * u64::from(largest_shard.div_ceil(batches.max(1))),
+            Every::Epochs(every) => epochs.div_ceil(u64::from(every.max(1))),
+        }
+    }
+}
+
 /// The data and how it is shared out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

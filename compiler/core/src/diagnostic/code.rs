@@ -101,6 +101,10 @@ codes! {
     NoValidation = "SG040",
     /// settings for a function that the training never calls
     UnusedFunction = "SG041",
+    /// a limit of AWS would be exceeded
+    Limit = "SG050",
+    /// a function has too little memory for the model
+    Memory = "SG051",
 }
 
 /// The example of a code's page.

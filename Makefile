@@ -1,0 +1,36 @@
+# Two commands for a fresh machine with Rust, Python 3 with pip, gcc and make:
+#   make run    sets up, then trains examples/digits.yaml
+#   make test   sets up, then runs every test
+# The first one downloads libtorch (527 MB, kept as 390 MB in .libtorch) and compiles for some minutes.
+
+CARGO ?= cargo
+PYTHON ?= python3
+STEPGRAD = target/debug/stepgrad
+
+.PHONY: run test setup build bench lint clean
+
+run: build
+	$(STEPGRAD) run examples/digits.yaml
+
+test: build
+	$(PYTHON) setup/test.py
+
+# libtorch for the functions; an LIBTORCH of your own goes first.
+setup:
+	$(PYTHON) setup/libtorch.py
+
+build: setup
+	$(CARGO) build --workspace --locked
+
+# Time of a run against its pure gradient computation, and calls per second of the engine.
+bench: setup
+	$(CARGO) build --workspace --locked --release
+	$(CARGO) bench --workspace --locked
+
+lint: setup
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+clean:
+	$(CARGO) clean
+	rm -rf .libtorch .libtorch.lock bundle

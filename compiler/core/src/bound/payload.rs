@@ -1,0 +1,105 @@
+//! The largest payload on each edge of a round, measured on the types that stand on it.
+
+use super::{Figure, PAYLOAD_LIMIT};
+use stepgrad_contract::events::{
+    Action, EvaluateEvent, EvaluateReply, MembershipEvent, Next, Replicas, Report, Reports, RoundMetrics,
+    Status,
+};
+use stepgrad_contract::fanout::{Batches, Choice, Fanout, Member};
+use stepgrad_contract::progress::{Metrics, Stop};
+
+/// Bytes of a run's id at the most.
+const RUN_ID: usize = 64;
+/// What a machine adds to a payload beside these types: ARNs of the executions that started it.
+const SURROUNDINGS: u64 = 1_024;
+
+pub(super) fn figures(peers: u32, batches: u32, choice: Choice) -> Vec<Figure> {
+    let run = "r".repeat(RUN_ID);
+    let figure = |what: &str, bytes: usize, because: &str| Figure {
+        what: what.to_owned(),
+        worst: bytes as u64 + SURROUNDINGS,
+        limit: PAYLOAD_LIMIT,
+        unit: "bytes",
+        because: format!("{because} of {peers} peers"),
+    };
+    let working = fanout(peers, batches, choice);
+    let exchanging = fanout(peers, 0, choice);
+    let reports = MembershipEvent {
+        run: run.clone(),
+        round: u32::MAX,
+        reports: (1..=peers).map(|peer| Reports::One(report(peer))).collect(),
+    };
+    let replicas = EvaluateEvent {
+        run,
+        round: u32::MAX,
+        replicas: (1..=peers).map(|_| Replicas::One("0".repeat(64))).collect(),
+    };
+    let reply = EvaluateReply {
+        next: Next {
+            round: u32::MAX,
+            next: Action::Segment,
+            fanout: working.clone(),
+        },
+        metrics: metrics(peers),
+    };
+    vec![
+        figure(
+            "payload after the peers' work",
+            length(&working) + length(&reports),
+            "members and reports",
+        ),
+        figure(
+            "payload after the exchange",
+            length(&exchanging) + length(&replicas),
+            "members and replica digests",
+        ),
+        figure("reply of evaluate", length(&reply), "members and metrics"),
+    ]
+}
+
+fn fanout(peers: u32, batches: u32, choice: Choice) -> Fanout {
+    let members = (1..=peers)
+        .map(|peer| Member {
+            peer,
+            batches: widest(batches, choice),
+        })
+        .collect();
+    Fanout::carried(members, choice)
+}
+
+/// The batches of a round late in an epoch, when their numbers have most digits.
+fn widest(batches: u32, choice: Choice) -> Batches {
+    const LATE: u32 = 1_000_000;
+    Batches::carried(LATE + 1, LATE + batches.min(LATE), choice)
+}
+
+fn report(peer: u32) -> Report {
+    Report {
+        peer,
+        status: Status::Lost,
+        error: Some("Lambda.ClientExecutionTimeoutException".to_owned()),
+    }
+}
+
+fn metrics(peers: u32) -> RoundMetrics {
+    let widest = Some(Metrics {
+        loss: f64::MIN_POSITIVE,
+        accuracy: 1.0 / 3.0,
+    });
+    RoundMetrics {
+        round: u32::MAX,
+        epochs: u32::MAX,
+        learning_rate: 1.0 / 3.0,
+        members: peers,
+        lost: (1..=peers).collect(),
+        samples: u64::MAX,
+        training: widest,
+        validation: widest,
+        replica: "0".repeat(64),
+        stop: Some(Stop::EarlyStopping),
+    }
+}
+
+fn length(value: &impl serde::Serialize) -> usize {
+    serde_json::to_vec(value).map_or(usize::MAX / 4, |bytes| bytes.len())
+}

@@ -1,0 +1,228 @@
+//! All phases, one after the other: spec → plan → lower → bound → bundle.
+
+use crate::bound::{self, Bounds, Figure, Size};
+use crate::bundle::Bundle;
+use crate::configuration::configuration;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::lower::{self, LowerError, Settings, Templates};
+use crate::plan::{self, Plan};
+use crate::spec::{Spec, Validation};
+use stepgrad_contract::Function;
+use stepgrad_contract::training::{Algorithm, Every, Format, Partition};
+
+/// What a compilation gives.
+#[derive(Debug)]
+pub struct Compilation {
+    /// The plan.
+    pub plan: Plan,
+    /// The limits, and what was chosen.
+    pub bounds: Bounds,
+    /// The files.
+    pub bundle: Bundle,
+    /// Findings that do not stop it.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Why a compilation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// The training would exceed limits of AWS.
+    #[error("the training would exceed a limit")]
+    Limits(Vec<Diagnostic>),
+    /// The templates do not give state machines.
+    #[error(transparent)]
+    Lower(#[from] LowerError),
+}
+
+/// Compiles a spec.
+///
+/// # Errors
+/// All limits that the training would exceed, each at its place in the spec; or what is wrong with templates.
+pub fn compile(spec: &Spec, templates: &Templates) -> Result<Compilation, CompileError> {
+    let plan = plan::plan(spec.topology.kind.value, spec.training.algorithm.value);
+    let settings = Settings {
+        timeouts: Function::ALL
+            .map(|function| (function, spec.functions.of(function).timeout_s.value))
+            .into(),
+        max_attempts: spec.fault_tolerance.retries.max_attempts.value,
+    };
+    let machines = lower::lower(&plan, &settings, templates)?;
+    let bounds = bound::bounds(&machines, size(spec));
+    let findings = findings(spec, &plan, &bounds);
+    if !findings.is_empty() {
+        return Err(CompileError::Limits(findings));
+    }
+    let training = configuration(spec, &bounds);
+    let mut functions: Vec<_> = plan.stages().iter().map(|stage| stage.function).collect();
+    functions.sort();
+    functions.dedup();
+    let bundle = Bundle::new(spec, training, machines, &functions);
+    Ok(Compilation {
+        plan,
+        bounds,
+        bundle,
+        warnings: Vec::new(),
+    })
+}
+
+/// How large the training is, as far as the spec tells.
+fn size(spec: &Spec) -> Size {
+    let peers = spec.topology.peers.value;
+    let shard = batches_of_the_largest_shard(spec);
+    let epochs = u64::from(spec.training.epochs.value);
+    let (batches, rounds) = match spec.exchange.every.value {
+        Every::Batches(every) => (
+            Some(every),
+            shard.map(|shard| epochs * u64::from(shard.div_ceil(every.max(1)))),
+        ),
+        Every::Epochs(every) => (shard, Some(epochs.div_ceil(u64::from(every.max(1))))),
+    };
+    let batches = match spec.training.algorithm.value {
+        Algorithm::GradientAveraging => batches,
+        Algorithm::ModelAveraging => Some(0),
+    };
+    Size {
+        peers,
+        batches,
+        rounds,
+    }
+}
+
+/// Batches of the peer with the most samples; only for data that the spec itself describes.
+fn batches_of_the_largest_shard(spec: &Spec) -> Option<u32> {
+    if spec.data.format.value != Format::Synthetic {
+        return None;
+    }
+    let samples = spec.data.synthetic.as_ref()?.samples.value;
+    let held_out = match spec.data.validation.as_ref().map(|validation| &validation.value) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "an estimate, rounded down so that the bound is above"
+        )]
+        Some(Validation::Share(share)) => (samples as f64 * share) as u64,
+        _ => 0,
+    };
+    let peers = u64::from(spec.topology.peers.value);
+    let training = samples.saturating_sub(held_out);
+    let largest = match spec.data.partition.value {
+        Partition::Iid | Partition::ByLabel => training.div_ceil(peers),
+        // Nearly everything may fall to one peer.
+        Partition::Dirichlet(_) => training.saturating_sub(peers - 1),
+    };
+    u32::try_from(largest.div_ceil(u64::from(spec.training.batch_size.value))).ok()
+}
+
+fn findings(spec: &Spec, plan: &Plan, bounds: &Bounds) -> Vec<Diagnostic> {
+    let peers = &spec.topology.peers;
+    let mut all = Vec::new();
+    if bounds.carried.is_none() {
+        let message = format!("a round of {} peers fits no way of fanning it out", peers.value);
+        let finding = Diagnostic::error(Code::Limit, message)
+            .at(
+                &peers.place(),
+                "even groups of peers in child executions overflow a history of 25,000 events",
+            )
+            .also(
+                &spec.exchange.every.place(),
+                "decides how many batches a round has",
+            )
+            .hint("lower topology.peers, or exchange more often");
+        all.push(finding);
+    }
+    all.extend(
+        bounds
+            .figures
+            .iter()
+            .filter(|figure| !figure.holds())
+            .map(|figure| over(spec, figure)),
+    );
+    let architecture = &spec.model.architecture;
+    for stage in plan.stages() {
+        let memory = spec.functions.of(stage.function).memory_mb;
+        let Some(least) = bound::lambda::least_memory_mb(stage.function, architecture.value) else {
+            continue;
+        };
+        if u64::from(memory.value) < least {
+            let message = format!(
+                "{} MB cannot hold what `{}` needs of this model: at the least {least} MB",
+                memory.value, stage.function
+            );
+            let place = if memory.is_given() {
+                memory.place()
+            } else {
+                architecture.place()
+            };
+            let finding = Diagnostic::error(Code::Memory, message)
+                .at(&place, "too little memory")
+                .also(&architecture.place(), "this model")
+                .hint(format!(
+                    "set functions.{}.memory_mb to {} or more",
+                    stage.function,
+                    least.next_multiple_of(512)
+                ));
+            all.push(finding);
+        }
+    }
+    all.sort_by_key(Diagnostic::order);
+    all
+}
+
+fn over(spec: &Spec, figure: &Figure) -> Diagnostic {
+    let Figure {
+        what,
+        worst,
+        limit,
+        unit,
+        because,
+    } = figure;
+    let message = format!("the {what} would come to {worst} {unit}, {limit} is AWS's limit");
+    let place = if what == "history of `train`" {
+        &spec.training.epochs.place()
+    } else {
+        &spec.topology.peers.place()
+    };
+    Diagnostic::error(Code::Limit, message)
+        .at(place, because.clone())
+        .hint("`stepgrad explain SG050` lists what each limit depends on")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CompileError, compile};
+    use crate::diagnostic::{Code, Source};
+    use crate::lower::Templates;
+    use crate::spec;
+
+    fn codes(text: &str) -> Vec<Code> {
+        let source = Source {
+            name: "train.yaml",
+            text,
+        };
+        let (spec, _) = spec::parse(&source, &[]).unwrap();
+        match compile(&spec, &Templates::embedded().unwrap()) {
+            Ok(_) => Vec::new(),
+            Err(CompileError::Limits(findings)) => {
+                assert!(
+                    findings.iter().all(|finding| finding.span.is_some()),
+                    "{findings:?}"
+                );
+                findings.iter().map(|finding| finding.code).collect()
+            }
+            Err(CompileError::Lower(error)) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn the_examples_of_the_pages_give_their_codes_and_the_mended_ones_none() {
+        for code in [Code::Limit, Code::Memory] {
+            let examples = code.examples();
+            assert!(examples.len() >= 2 && examples.iter().all(|example| example.phase == "compile"));
+            assert!(codes(examples[0].text).contains(&code), "{code}");
+            for mended in &examples[1..] {
+                assert_eq!(codes(mended.text), [], "{code}");
+            }
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! The variables that the templates are rendered with: names, ARNs, retries and what follows what. All that
+//! has to be decided is decided here, so that the templates only say how it is written.
+
+use super::{Settings, machine_placeholder};
+use crate::plan::{Dimension, Failure, Map, Plan, Stage, Step};
+use serde_json::{Value, json};
+use stepgrad_contract::ErrorKind;
+
+/// Iterations that an inline Map runs at once at the most (AWS Step Functions, "Map workflow state").
+const INLINE_MAP_CONCURRENCY: u32 = 40;
+/// Seconds that a call may wait for its function to start on top of the function's own timeout, so that it is
+/// Lambda that ends a slow function and names the cause.
+const TASK_MARGIN: u32 = 60;
+/// Seconds after which an execution of each machine is given up: nothing waits for ever.
+const BATCHES_TIMEOUT: u32 = 6 * 3_600;
+const PEERS_TIMEOUT: u32 = 12 * 3_600;
+const ROUND_TIMEOUT: u32 = 24 * 3_600;
+const SEGMENT_TIMEOUT: u32 = 90 * 24 * 3_600;
+
+/// A machine to be rendered.
+pub(super) struct Rendering {
+    pub(super) name: String,
+    pub(super) template: &'static str,
+    pub(super) variables: Value,
+}
+
+/// The machines of a plan.
+pub(super) fn machines(plan: &Plan, settings: &Settings) -> Vec<Rendering> {
+    let mut all = vec![train(plan, settings), segment(plan, settings)];
+    let lowering = Lowering { settings };
+    let (steps, mut children) = lowering.steps(&plan.round, None, "RoundFailed");
+    all.push(Rendering {
+        name: "round".to_owned(),
+        template: "machines/round.asl.json",
+        variables: json!({
+            "comment": format!("one round: {}", plan.summary),
+            "steps": steps,
+            "failure": {"kind": "fail", "name": "RoundFailed"},
+            "child_retry": child_retry(),
+        }),
+    });
+    all.append(&mut children);
+    all
+}
+
+fn train(plan: &Plan, settings: &Settings) -> Rendering {
+    let lowering = Lowering { settings };
+    let tasks = |stages: &[Stage], after: Option<&str>| -> Vec<Value> {
+        let nexts = stages.iter().skip(1).map(|stage| Some(stage.name)).chain([after]);
+        stages
+            .iter()
+            .zip(nexts)
+            .map(|(stage, next)| lowering.task(stage, next, "TrainingFailed"))
+            .collect()
+    };
+    Rendering {
+        name: "train".to_owned(),
+        template: "machines/train.asl.json",
+        variables: json!({
+            "comment": format!("a training: {}", plan.summary),
+            "steps": tasks(&plan.setup, Some("Segment")),
+            "finish": tasks(&plan.finish, None),
+            "failure": {"kind": "fail", "name": "TrainingFailed"},
+            "segment": {"arn": machine_placeholder("segment"), "timeout_s": SEGMENT_TIMEOUT},
+            "child_retry": child_retry(),
+        }),
+    }
+}
+
+fn segment(plan: &Plan, _: &Settings) -> Rendering {
+    Rendering {
+        name: "segment".to_owned(),
+        template: "machines/segment.asl.json",
+        variables: json!({
+            "comment": format!("as many rounds as one history holds: {}", plan.summary),
+            "failure": {"kind": "fail", "name": "SegmentFailed"},
+            "round": {"arn": machine_placeholder("round"), "timeout_s": ROUND_TIMEOUT},
+            "child_retry": child_retry(),
+        }),
+    }
+}
+
+struct Lowering<'a> {
+    settings: &'a Settings,
+}
+
+impl Lowering<'_> {
+    /// The steps one after the other, and the machines that carry parts of them.
+    fn steps(&self, steps: &[Step], after: Option<&str>, on_error: &str) -> (Vec<Value>, Vec<Rendering>) {
+        let mut values = Vec::new();
+        let mut machines = Vec::new();
+        for (place, step) in steps.iter().enumerate() {
+            let next = steps.get(place + 1).map(step_name).or(after);
+            match step {
+                Step::Task(stage) => values.push(self.task(stage, next, on_error)),
+                Step::Quorum => values.push(Self::quorum(next)),
+                Step::Map(map) => {
+                    let (value, mut children) = self.map(map, next, on_error);
+                    values.push(value);
+                    machines.append(&mut children);
+                }
+            }
+        }
+        (values, machines)
+    }
+
+    fn task(&self, stage: &Stage, next: Option<&str>, on_error: &str) -> Value {
+        let timeout = self
+            .settings
+            .timeouts
+            .get(&stage.function)
+            .copied()
+            .unwrap_or(MAX_FUNCTION_TIMEOUT);
+        json!({
+            "kind": "task",
+            "name": stage.name,
+            "function": stage.function.name(),
+            "arn": stage.function.placeholder(),
+            "timeout_s": timeout + TASK_MARGIN,
+            "retry": retry(self.settings.max_attempts),
+            "next": next,
+            "on_error": on_error,
+        })
+    }
+
+    fn quorum(next: Option<&str>) -> Value {
+        json!({
+            "kind": "quorum",
+            "name": QUORUM,
+            "lost": "QuorumLost",
+            "cause": "fewer peers than fault_tolerance.quorum finished their work of this round",
+            "next": next,
+        })
+    }
+
+    fn map(&self, map: &Map, next: Option<&str>, on_error: &str) -> (Value, Vec<Rendering>) {
+        let failure = match map.failure {
+            Failure::Reported => json!({"kind": "lost", "name": format!("{}Lost", map.name)}),
+            Failure::Fatal => json!({"kind": "fail", "name": format!("{}ElementFailed", map.name)}),
+        };
+        let inner_error = failure["name"].as_str().unwrap_or_default().to_owned();
+        let (steps, mut machines) = self.steps(&map.steps, None, &inner_error);
+        let machine = map.name.to_lowercase();
+        let (kind, template, timeout, execution) = match map.over {
+            Dimension::Peers => (
+                "peers",
+                "machines/peers.asl.json",
+                PEERS_TIMEOUT,
+                format!("States.Format('{{}}-r{{}}-{machine}-g{{}}', $.run, $.round, $.group.group)"),
+            ),
+            Dimension::Batches => (
+                "batches",
+                "machines/batches.asl.json",
+                BATCHES_TIMEOUT,
+                "States.Format('{}-r{}-p{}-b{}', $.run, $.round, $.peer, $.range.first)".to_owned(),
+            ),
+        };
+        let value = json!({
+            "kind": kind,
+            "name": map.name,
+            "inline": format!("{}Inline", map.name),
+            "range": format!("{}Range", map.name),
+            "ranges": format!("{}Ranges", map.name),
+            "groups": format!("{}Groups", map.name),
+            "start": format!("Start{}", map.name),
+            "child_failed": format!("{}ChildFailed", map.name),
+            "child": {
+                "arn": machine_placeholder(&machine),
+                "timeout_s": timeout,
+                "execution_name": execution,
+            },
+            "concurrency": INLINE_MAP_CONCURRENCY,
+            "steps": steps,
+            "failure": failure,
+            "result_path": map.results,
+            "next": next,
+            "on_error": on_error,
+        });
+        machines.push(Rendering {
+            name: machine,
+            template,
+            variables: json!({
+                "comment": format!("a part of the map {} of one round", map.name),
+                "step": value,
+                "failure": {"kind": "fail", "name": format!("{}Failed", map.name)},
+                "child_retry": child_retry(),
+            }),
+        });
+        (value, machines)
+    }
+}
+
+const QUORUM: &str = "Quorum";
+/// Lambda's longest (AWS Lambda, "Lambda quotas").
+const MAX_FUNCTION_TIMEOUT: u32 = 900;
+
+fn step_name(step: &Step) -> &str {
+    match step {
+        Step::Task(stage) => stage.name,
+        Step::Map(map) => map.name,
+        Step::Quorum => QUORUM,
+    }
+}
+
+/// The retriers of a function's call. Throttling has one of its own: it says nothing about the function.
+fn retry(max_attempts: u32) -> Value {
+    let mut transient = vec![
+        "Lambda.ServiceException",
+        "Lambda.AWSLambdaException",
+        "Lambda.SdkClientException",
+        "Lambda.ClientExecutionTimeoutException",
+        "Lambda.Unknown",
+        "Runtime.ExitError",
+        "Sandbox.Timedout",
+    ];
+    transient.extend(
+        ErrorKind::ALL
+            .into_iter()
+            .filter(|kind| kind.is_retryable())
+            .map(ErrorKind::name),
+    );
+    json!([
+        {
+            "ErrorEquals": ["Lambda.TooManyRequestsException"],
+            "IntervalSeconds": 1,
+            "MaxAttempts": 6,
+            "BackoffRate": 2,
+            "MaxDelaySeconds": 30,
+            "JitterStrategy": "FULL",
+        },
+        {
+            "ErrorEquals": transient,
+            "IntervalSeconds": 1,
+            "MaxAttempts": max_attempts,
+            "BackoffRate": 2,
+            "MaxDelaySeconds": 30,
+            "JitterStrategy": "FULL",
+        },
+        {
+            "ErrorEquals": ["States.Timeout"],
+            "IntervalSeconds": 1,
+            "MaxAttempts": max_attempts.min(2),
+            "BackoffRate": 2,
+            "MaxDelaySeconds": 30,
+            "JitterStrategy": "FULL",
+        },
+    ])
+}
+
+/// The retriers of a child execution's start. A child that ran and failed is not started again: its own states
+/// have had their retries, and its name is taken.
+fn child_retry() -> Value {
+    json!([{
+        "ErrorEquals": [
+            "StepFunctions.ExecutionLimitExceededException",
+            "StepFunctions.SdkClientException",
+            "StepFunctions.ThrottlingException",
+        ],
+        "IntervalSeconds": 1,
+        "MaxAttempts": 6,
+        "BackoffRate": 2,
+        "MaxDelaySeconds": 30,
+        "JitterStrategy": "FULL",
+    }])
+}

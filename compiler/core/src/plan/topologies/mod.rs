@@ -1,0 +1,105 @@
+//! The topologies, one file each: who computes, who exchanges with whom, who holds the model.
+//!
+//! To add one: a file here with a `plan` function, its name in `stepgrad_contract::training::Topology`, a
+//! branch in [`super::plan`], a reference spec, a golden bundle. A new *dimension* needs a template as well.
+
+pub mod parameter_server;
+pub mod peer_to_peer;
+
+use super::{Dimension, Failure, Map, Object, Stage, Step};
+use stepgrad_contract::Function;
+
+/// Reads the data, then writes what every replica starts from.
+fn setup() -> Vec<Stage> {
+    vec![
+        Stage {
+            name: "Prepare",
+            function: Function::Prepare,
+            reads: &[Object::Source],
+            writes: &[Object::Data],
+        },
+        Stage {
+            name: "Initialise",
+            function: Function::Initialise,
+            reads: &[Object::Source, Object::Data],
+            writes: &[Object::ReplicaBefore, Object::OptimizerBefore],
+        },
+    ]
+}
+
+/// Every peer's gradients of its batches, in parallel, and their average.
+fn gradients() -> Step {
+    let gradient = Stage {
+        name: "Gradient",
+        function: Function::Gradient,
+        reads: &[Object::Data, Object::ReplicaBefore],
+        writes: &[Object::BatchGradient],
+    };
+    let combine = Stage {
+        name: "Combine",
+        function: Function::Combine,
+        reads: &[Object::Data, Object::BatchGradient],
+        writes: &[Object::Published],
+    };
+    work(vec![
+        Step::Map(Map {
+            name: "Gradients",
+            over: Dimension::Batches,
+            steps: vec![Step::Task(gradient)],
+            failure: Failure::Fatal,
+            results: None,
+        }),
+        Step::Task(combine),
+    ])
+}
+
+/// Every peer's local training.
+fn local_training() -> Step {
+    work(vec![Step::Task(Stage {
+        name: "Train",
+        function: Function::Train,
+        reads: &[Object::Data, Object::ReplicaBefore, Object::OptimizerBefore],
+        writes: &[Object::Published, Object::Optimizer],
+    })])
+}
+
+fn work(steps: Vec<Step>) -> Step {
+    Step::Map(Map {
+        name: "Work",
+        over: Dimension::Peers,
+        steps,
+        failure: Failure::Reported,
+        results: Some("$.reports"),
+    })
+}
+
+/// Who published takes part; too few end the run.
+fn membership() -> [Step; 2] {
+    let stage = Stage {
+        name: "Membership",
+        function: Function::Membership,
+        reads: &[Object::Published],
+        writes: &[Object::Members],
+    };
+    [Step::Task(stage), Step::Quorum]
+}
+
+/// What was reached, and what comes next.
+fn evaluate() -> Step {
+    Step::Task(Stage {
+        name: "Evaluate",
+        function: Function::Evaluate,
+        reads: &[Object::Data, Object::Published, Object::Members, Object::Replica],
+        writes: &[Object::Progress],
+    })
+}
+
+/// The trained model.
+fn finish() -> Vec<Stage> {
+    vec![Stage {
+        name: "Finish",
+        function: Function::Finish,
+        reads: &[Object::Replica, Object::Progress],
+        writes: &[Object::Model],
+    }]
+}
