@@ -19,7 +19,7 @@ while read -r line; do
         -*) groups="${groups%% $pid *} ${groups#* $pid }" ;;
     esac
 done
-for pid in $groups; do kill -KILL -- "-$pid"; done 2>/dev/null
+for pid in $groups; do kill -s KILL -- "-$pid"; done 2>/dev/null
 "#;
 
 /// The guardian process. Dropping it ends it, and with it whatever it still watches.

@@ -54,7 +54,7 @@ async fn a_full_queue_throttles_and_a_caller_that_leaves_makes_room() {
 #[tokio::test]
 async fn the_queue_is_first_come_first_served_over_all_functions() {
     let bench = Bench::new(["sleep", "echo", "environment"].map(function).into(), |host| {
-        host.max_concurrency = 1
+        host.max_concurrency = 1;
     });
     let first = bench.spawn("sleep", json!({"ms": 200}));
     bench.busy().await;
@@ -81,7 +81,7 @@ async fn the_queue_is_first_come_first_served_over_all_functions() {
 #[tokio::test]
 async fn an_idle_environment_of_another_function_makes_room() {
     let bench = Bench::new(["echo", "sleep", "environment"].map(function).into(), |host| {
-        host.max_concurrency = 2
+        host.max_concurrency = 2;
     });
     bench.call("echo", json!({})).await;
     bench.call("sleep", json!({"ms": 0})).await;
