@@ -1,11 +1,27 @@
 //! tch hands no rpath down to the binaries that link it: libtorch is looked for where it was linked from,
-//! then in `lib` beside the binary, which is how a Lambda package lays it out.
+//! then in `lib` beside the binary, which is how a Lambda package lays it out. And a few lines of C++ reach
+//! what torch-sys does not: a scripted module's buffers.
+
+use std::path::Path;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=src/models/torchscript.cpp");
+    println!("cargo:rerun-if-env-changed=LIBTORCH_INCLUDE");
+    let mut build = cc::Build::new();
+    build
+        .cpp(true)
+        .std("c++17")
+        .warnings(false)
+        .file("src/models/torchscript.cpp");
     // Cargo sets this from the `links` metadata of torch-sys.
     if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
+        let root = std::env::var("LIBTORCH_INCLUDE").ok().map(Into::into);
+        if let Some(root) = root.or_else(|| Path::new(&lib).parent().map(Path::to_path_buf)) {
+            build.include(root.join("include"));
+        }
     }
     println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/lib");
+    build.compile("stepgrad_torchscript");
 }

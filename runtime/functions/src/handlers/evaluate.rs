@@ -1,0 +1,192 @@
+//! `evaluate`: checks the replicas, measures loss and accuracy, decides what comes next, and deletes what no
+//! later step reads.
+
+use super::progress::{Measured, decide};
+use super::run::Run;
+use super::{Environment, fanout, invalid_event, retention};
+use crate::data::Batch;
+use crate::models::Replica;
+use crate::store::{self, Store};
+use crate::torch;
+use stepgrad_contract::digest::sha256;
+use stepgrad_contract::events::{Action, EvaluateEvent, EvaluateReply, Next, Replicas, RoundMetrics};
+use stepgrad_contract::fanout::Fanout;
+use stepgrad_contract::progress::{Members, Sums};
+use stepgrad_contract::tensors::TensorFile;
+use stepgrad_contract::training::Topology;
+use stepgrad_contract::{ErrorKind, FunctionError, keys};
+
+pub(super) async fn handle(
+    environment: &Environment,
+    event: EvaluateEvent,
+) -> Result<EvaluateReply, FunctionError> {
+    let run = environment.run(&event.run).await?;
+    let (round, store) = (event.round, &environment.store);
+    run.check_round(round)?;
+    let members = run.members(store, round).await?;
+    let (digest, file) = agreed(&run, store, &event, &members).await?;
+    let before = run.before(store, round).await?;
+
+    let mut training = Sums::default();
+    for peer in &members.members {
+        training.add(
+            &store
+                .get_tensors(&keys::published(&run.id, round, *peer))
+                .await?
+                .sums,
+        );
+    }
+    check_finite(round, before.learning_rate, &training, &file)?;
+    let ends_epoch = run.schedule.ends_epoch(round);
+    let validation = match ends_epoch {
+        true => validate(&run, store, &file).await?.metrics(),
+        false => None,
+    };
+    if validation.is_some_and(|metrics| !metrics.loss.is_finite()) {
+        return Err(not_finite(
+            round,
+            before.learning_rate,
+            "the loss on the held-out set",
+        ));
+    }
+    let measured = Measured {
+        round,
+        epochs: run.schedule.epochs_after(round),
+        starts_epoch: run.schedule.ends_epoch(round - 1),
+        ends_epoch,
+        is_last: run.schedule.is_last(round),
+        training,
+        validation,
+        replica: digest,
+    };
+    let after = decide(&run.training, &before, measured);
+    store.put_json(&keys::progress(&run.id, round), &after).await?;
+    if let Some(retain) = run.training.retain_rounds {
+        retention::sweep(store, &run.id, round, retain).await?;
+    }
+
+    let next = match after.stop {
+        Some(_) => Next {
+            round,
+            next: Action::Finish,
+            fanout: Fanout::Inline { members: Vec::new() },
+        },
+        None => Next {
+            round: round + 1,
+            next: match round % run.training.rounds_per_segment.max(1) {
+                0 => Action::Segment,
+                _ => Action::Round,
+            },
+            fanout: fanout::of_round(&run, round + 1)?,
+        },
+    };
+    let metrics = RoundMetrics {
+        round,
+        epochs: after.epochs,
+        learning_rate: before.learning_rate,
+        members: u32::try_from(members.members.len()).unwrap_or(u32::MAX),
+        lost: members.lost,
+        samples: training.samples,
+        training: after.training,
+        validation,
+        replica: after.replica,
+        stop: after.stop,
+    };
+    Ok(EvaluateReply { next, metrics })
+}
+
+/// The key of the replica that stands for all.
+pub(super) fn replica_key(run: &Run, round: u32, members: &Members) -> Result<String, FunctionError> {
+    match (run.training.topology, members.members.first()) {
+        (Topology::ParameterServer, _) => Ok(keys::server_replica(&run.id, round)),
+        (Topology::PeerToPeer, Some(peer)) => Ok(keys::replica(&run.id, round, *peer)),
+        (Topology::PeerToPeer, None) => Err(invalid_event(format!("round {round} has no members"))),
+    }
+}
+
+/// The replica, if all reported ones are equal, and equal to the one in the store.
+async fn agreed(
+    run: &Run,
+    store: &Store,
+    event: &EvaluateEvent,
+    members: &Members,
+) -> Result<(String, TensorFile), FunctionError> {
+    let digests: Vec<&String> = event
+        .replicas
+        .iter()
+        .flat_map(|replicas| match replicas {
+            Replicas::One(digest) => std::slice::from_ref(digest),
+            Replicas::Group(digests) => digests.as_slice(),
+        })
+        .collect();
+    let expected = match run.training.topology {
+        Topology::PeerToPeer => members.members.len(),
+        Topology::ParameterServer => 1,
+    };
+    if digests.len() != expected {
+        return Err(invalid_event(format!(
+            "{} replicas are reported, and the round has {expected}",
+            digests.len()
+        )));
+    }
+    let key = replica_key(run, event.round, members)?;
+    let bytes = store.get(&key).await?;
+    let file = store::decode(&key, &bytes)?;
+    let digest = sha256(&bytes);
+    let others: Vec<&String> = digests.into_iter().filter(|other| **other != digest).collect();
+    match others.first() {
+        None => Ok((digest, file)),
+        Some(other) => {
+            let message = format!(
+                "{} of {expected} replicas differ after round {}: {other} and {digest}; a synchronous exchange keeps them equal, so run all functions from one build on one instruction set",
+                others.len(),
+                event.round
+            );
+            Err(FunctionError::new(ErrorKind::ReplicasDiverged, message))
+        }
+    }
+}
+
+fn check_finite(
+    round: u32,
+    learning_rate: f64,
+    training: &Sums,
+    replica: &TensorFile,
+) -> Result<(), FunctionError> {
+    if !training.loss.is_finite() {
+        return Err(not_finite(round, learning_rate, "the loss"));
+    }
+    let infinite = replica.tensors.iter().find(|(_, tensor)| {
+        tensor
+            .as_f32()
+            .is_some_and(|values| values.iter().any(|value| !value.is_finite()))
+    });
+    match infinite {
+        Some((name, _)) => Err(not_finite(round, learning_rate, &format!("parameter {name}"))),
+        None => Ok(()),
+    }
+}
+
+fn not_finite(round: u32, learning_rate: f64, what: &str) -> FunctionError {
+    let message = format!(
+        "{what} is not a finite number after round {round} at learning rate {learning_rate}: lower the learning rate, or scale the data with preprocess"
+    );
+    FunctionError::new(ErrorKind::NotFinite, message)
+}
+
+/// The sums over the held-out set, one batch in memory at a time.
+async fn validate(run: &Run, store: &Store, file: &TensorFile) -> Result<Sums, FunctionError> {
+    let mut sums = Sums::default();
+    if run.manifest.validation.batches == 0 {
+        return Ok(sums);
+    }
+    let replica: Replica = run.replica(file)?;
+    for batch in 1..=run.manifest.validation.batches {
+        let raw = store.get_tensors(&keys::validation_batch(&run.id, batch)).await?;
+        let measured = torch::deterministic(0, || {
+            replica.measure(&Batch::load(&raw, &run.manifest)?, run.training.model.loss)
+        });
+        sums.add(&measured?);
+    }
+    Ok(sums)
+}

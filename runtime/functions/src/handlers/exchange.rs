@@ -1,0 +1,79 @@
+//! What `synchronise` and `aggregate` share: the mean of what the members published becomes one new replica.
+//! They differ in whose replica and state it is.
+
+use super::run::Run;
+use crate::aggregation::Mean;
+use crate::optimizers::sgd::State;
+use crate::store::Store;
+use stepgrad_contract::progress::Sums;
+use stepgrad_contract::tensors::TensorFile;
+use stepgrad_contract::training::Algorithm;
+use stepgrad_contract::{FunctionError, keys};
+
+/// Where an exchange starts from and ends.
+pub(super) struct Places {
+    /// The replica before.
+    pub(super) start: String,
+    /// The optimiser's state before; `None` before the first round.
+    pub(super) state: Option<String>,
+    /// The replica after.
+    pub(super) replica: String,
+    /// The optimiser's state after.
+    pub(super) state_after: String,
+}
+
+/// Writes the replica after the exchange of `round` and gives its digest. The file carries no sums, so that
+/// all replicas are the same bytes. Without any samples the replica stays as it was.
+pub(super) async fn exchange(
+    run: &Run,
+    store: &Store,
+    round: u32,
+    members: &[u32],
+    places: Places,
+) -> Result<String, FunctionError> {
+    let mut mean = Mean::default();
+    for peer in members {
+        let file = store.get_tensors(&keys::published(&run.id, round, *peer)).await?;
+        mean.add(&format!("peer {peer}"), file)?;
+    }
+    let mean = mean.finish()?;
+    let replica = match run.training.algorithm {
+        _ if mean.sums.samples == 0 => {
+            if run.training.algorithm == Algorithm::GradientAveraging && run.has_momentum() {
+                store
+                    .put_tensors(&places.state_after, &state_before(store, &places).await?)
+                    .await?;
+            }
+            store.get_tensors(&places.start).await?
+        }
+        Algorithm::ModelAveraging => TensorFile {
+            sums: Sums::default(),
+            ..mean
+        },
+        Algorithm::GradientAveraging => {
+            let learning_rate = run.before(store, round).await?.learning_rate;
+            let start = store.get_tensors(&places.start).await?;
+            let before = match run.has_momentum() {
+                true => state_before(store, &places).await?,
+                false => TensorFile::default(),
+            };
+            let (replica, state) = {
+                let (mut replica, mut state) = (run.replica(&start)?, State::load(&before)?);
+                replica.step(&mean, &run.training.optimizer, learning_rate, &mut state)?;
+                (replica.save()?, state.save()?)
+            };
+            if run.has_momentum() {
+                store.put_tensors(&places.state_after, &state).await?;
+            }
+            replica
+        }
+    };
+    store.put_tensors(&places.replica, &replica).await
+}
+
+async fn state_before(store: &Store, places: &Places) -> Result<TensorFile, FunctionError> {
+    match &places.state {
+        Some(key) => store.get_tensors(key).await,
+        None => Ok(TensorFile::default()),
+    }
+}

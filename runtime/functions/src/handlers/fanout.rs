@@ -1,0 +1,47 @@
+//! Whom a stage maps over, as the state machines take it.
+
+use super::run::Run;
+use stepgrad_contract::fanout::{Batches, Fanout, Member};
+use stepgrad_contract::training::Algorithm;
+use stepgrad_contract::{ErrorKind, FunctionError};
+
+/// All peers with their batches of `round`; without batches, where each trains on its own.
+pub(super) fn of_round(run: &Run, round: u32) -> Result<Fanout, FunctionError> {
+    let choice = run.choice().ok_or_else(|| too_many(run))?;
+    let batches = |peer| match run.training.algorithm {
+        Algorithm::GradientAveraging => {
+            let work = run.schedule.work(round, peer);
+            Batches::carried(work.first, work.last, choice)
+        }
+        Algorithm::ModelAveraging => Batches::None,
+    };
+    let members = (1..=run.training.peers)
+        .map(|peer| Member {
+            peer,
+            batches: batches(peer),
+        })
+        .collect();
+    Ok(Fanout::carried(members, choice))
+}
+
+/// These members, without batches.
+pub(super) fn of_members(run: &Run, members: &[u32]) -> Result<Fanout, FunctionError> {
+    let choice = run.choice().ok_or_else(|| too_many(run))?;
+    let members = members
+        .iter()
+        .map(|peer| Member {
+            peer: *peer,
+            batches: Batches::None,
+        })
+        .collect();
+    Ok(Fanout::carried(members, choice))
+}
+
+fn too_many(run: &Run) -> FunctionError {
+    let message = format!(
+        "{} peers of up to {} batches a round fit no execution's history: use larger batches, fewer peers or exchange.every: {{batches: k}}",
+        run.training.peers,
+        run.manifest.largest_shard()
+    );
+    FunctionError::new(ErrorKind::LimitExceeded, message)
+}

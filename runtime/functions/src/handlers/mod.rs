@@ -1,0 +1,112 @@
+//! The handlers, one file for each function, and [`dispatch`], which finds the one that a Lambda handler name
+//! asks for. Events and replies are those of [`stepgrad_contract::events`].
+//!
+//! Each handler is idempotent: called twice, or twice at the same time, it writes the same bytes under the
+//! same keys and gives the same reply.
+
+mod aggregate;
+mod combine;
+mod environment;
+mod evaluate;
+mod exchange;
+mod fanout;
+mod finish;
+mod gradient;
+mod initialise;
+mod membership;
+mod prepare;
+mod progress;
+mod retention;
+mod run;
+mod synchronise;
+mod train;
+
+pub use environment::Environment;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use stepgrad_contract::{ErrorKind, Function, FunctionError};
+
+/// What Step Functions passes between states (AWS Step Functions, "Service quotas": 256 KiB).
+const PAYLOAD: usize = 262_144;
+
+/// Calls `function` with `event` and gives its reply.
+///
+/// # Errors
+/// [`ErrorKind::InvalidEvent`] for an event that is not the function's; what the handler fails with;
+/// [`ErrorKind::LimitExceeded`] for a reply that Step Functions would not carry.
+pub async fn dispatch(
+    function: Function,
+    environment: &Environment,
+    event: serde_json::Value,
+) -> Result<serde_json::Value, FunctionError> {
+    match function {
+        Function::Prepare => reply(
+            function,
+            &prepare::handle(environment, parse(function, event)?).await?,
+        ),
+        Function::Initialise => reply(
+            function,
+            &initialise::handle(environment, parse(function, event)?).await?,
+        ),
+        Function::Gradient => reply(
+            function,
+            &gradient::handle(environment, parse(function, event)?).await?,
+        ),
+        Function::Train => reply(
+            function,
+            &train::handle(environment, parse(function, event)?).await?,
+        ),
+        Function::Combine => reply(
+            function,
+            &combine::handle(environment, parse(function, event)?).await?,
+        ),
+        Function::Membership => reply(
+            function,
+            &membership::handle(environment, parse(function, event)?).await?,
+        ),
+        Function::Synchronise => reply(
+            function,
+            &synchronise::handle(environment, parse(function, event)?).await?,
+        ),
+        Function::Aggregate => reply(
+            function,
+            &aggregate::handle(environment, parse(function, event)?).await?,
+        ),
+        Function::Evaluate => reply(
+            function,
+            &evaluate::handle(environment, parse(function, event)?).await?,
+        ),
+        Function::Finish => reply(
+            function,
+            &finish::handle(environment, parse(function, event)?).await?,
+        ),
+    }
+}
+
+fn parse<T: DeserializeOwned>(function: Function, event: serde_json::Value) -> Result<T, FunctionError> {
+    serde_json::from_value(event)
+        .map_err(|error| invalid_event(format!("the event is not one of {function}: {error}")))
+}
+
+fn reply(function: Function, reply: &impl Serialize) -> Result<serde_json::Value, FunctionError> {
+    let internal = |error| {
+        FunctionError::new(
+            ErrorKind::Internal,
+            format!("cannot encode the reply of {function}: {error}"),
+        )
+    };
+    let value = serde_json::to_value(reply).map_err(internal)?;
+    let size = serde_json::to_vec(&value).map_err(internal)?.len();
+    if size > PAYLOAD {
+        let message = format!(
+            "the reply of {function} has {size} bytes, and a state machine passes on {PAYLOAD}: use fewer peers"
+        );
+        return Err(FunctionError::new(ErrorKind::LimitExceeded, message));
+    }
+    Ok(value)
+}
+
+fn invalid_event(message: impl Into<String>) -> FunctionError {
+    FunctionError::new(ErrorKind::InvalidEvent, message)
+}

@@ -1,0 +1,224 @@
+//! A run as its functions see it: the configuration, the manifest, the schedule, and where a replica's
+//! parameters of the round before are.
+
+use super::invalid_event;
+use crate::models::{Input, Replica, Start};
+use crate::schedule::{Schedule, Work};
+use crate::store::Store;
+use crate::{data, seeds, torch};
+use bytes::Bytes;
+use stepgrad_contract::fanout::Choice;
+use stepgrad_contract::manifest::Manifest;
+use stepgrad_contract::progress::{Members, Progress};
+use stepgrad_contract::tensors::TensorFile;
+use stepgrad_contract::training::{Algorithm, Architecture, Optimizer, Topology, Training, VERSION};
+use stepgrad_contract::{ErrorKind, FunctionError, keys};
+
+/// A run.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) id: String,
+    pub(super) training: Training,
+    pub(super) manifest: Manifest,
+    pub(super) schedule: Schedule,
+    input: Input,
+    script: Option<Bytes>,
+}
+
+/// The training configuration of a run.
+pub(super) async fn training(store: &Store, id: &str) -> Result<Training, FunctionError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if id.is_empty() || id.len() > 128 || id.starts_with('.') || !id.bytes().all(plain) {
+        return Err(invalid_event(format!(
+            "{id:?} is no run: an id has letters, digits, -, _ and dots"
+        )));
+    }
+    let training: Training = store.get_json(&keys::training(id)).await?;
+    if training.version != VERSION {
+        let message = format!(
+            "training.json has version {} and these functions know {VERSION}: compile and deploy both anew",
+            training.version
+        );
+        return Err(invalid_event(message));
+    }
+    Ok(training)
+}
+
+impl Run {
+    pub(super) async fn load(store: &Store, id: &str) -> Result<Self, FunctionError> {
+        let training = training(store, id).await?;
+        let manifest: Manifest = store.get_json(&keys::manifest(id)).await?;
+        let script = match training.model.architecture {
+            Architecture::TorchScript => Some(store.get(&keys::torchscript(id)).await?),
+            _ => None,
+        };
+        let (schedule, input) = (Schedule::new(&training, &manifest)?, Input::of(&manifest)?);
+        Ok(Self {
+            id: id.to_owned(),
+            training,
+            manifest,
+            schedule,
+            input,
+            script,
+        })
+    }
+
+    /// A replica that starts where every replica does; checked against the data.
+    pub(super) fn initial(&self) -> Result<Replica, FunctionError> {
+        torch::deterministic(seeds::torch(self.training.seed, "model", &[]), || {
+            let replica = self.build(Start::Random)?;
+            replica.check(&self.input)?;
+            Ok(replica)
+        })
+    }
+
+    /// A replica with the parameters of a file.
+    pub(super) fn replica(&self, file: &TensorFile) -> Result<Replica, FunctionError> {
+        let mut replica = self.build(Start::Blank)?;
+        replica.load(file)?;
+        Ok(replica)
+    }
+
+    fn build(&self, start: Start) -> Result<Replica, FunctionError> {
+        Replica::build(
+            self.training.model.architecture,
+            self.script.as_deref(),
+            &self.input,
+            start,
+        )
+    }
+
+    /// The seed of what is computed on one batch.
+    pub(super) fn batch_seed(&self, round: u32, peer: u32, batch: u32) -> i64 {
+        seeds::torch(
+            self.training.seed,
+            "batch",
+            &[round.into(), peer.into(), batch.into()],
+        )
+    }
+
+    /// What a peer works on in a round; checks that both are.
+    pub(super) fn work(&self, round: u32, peer: u32) -> Result<Work, FunctionError> {
+        self.check_round(round)?;
+        if peer == 0 || peer > self.training.peers {
+            return Err(invalid_event(format!(
+                "peer {peer} is none of the {} peers",
+                self.training.peers
+            )));
+        }
+        Ok(self.schedule.work(round, peer))
+    }
+
+    /// Checks that there is such a round.
+    pub(super) fn check_round(&self, round: u32) -> Result<(), FunctionError> {
+        match round > 0 && (round == 1 || !self.schedule.is_last(round - 1)) {
+            true => Ok(()),
+            false => Err(invalid_event(format!(
+                "round {round} is none of the training's rounds"
+            ))),
+        }
+    }
+
+    /// Checks that the training has the stage that is asked for.
+    pub(super) fn check_algorithm(&self, algorithm: Algorithm) -> Result<(), FunctionError> {
+        match self.training.algorithm == algorithm {
+            true => Ok(()),
+            false => Err(invalid_event(format!(
+                "the training has no such stage: it is {:?}",
+                self.training.algorithm
+            ))),
+        }
+    }
+
+    /// Checks that the training has the stage that is asked for.
+    pub(super) fn check_topology(&self, topology: Topology) -> Result<(), FunctionError> {
+        match self.training.topology == topology {
+            true => Ok(()),
+            false => Err(invalid_event(format!(
+                "the training has no such stage: it is {:?}",
+                self.training.topology
+            ))),
+        }
+    }
+
+    /// The raw values of place `place` of a peer's work.
+    pub(super) async fn batch(
+        &self,
+        store: &Store,
+        peer: u32,
+        work: Work,
+        place: u32,
+    ) -> Result<TensorFile, FunctionError> {
+        let (pass, place) = self.schedule.pass(peer, work, place);
+        let order = data::order::batches(self.training.seed, pass, peer, self.schedule.batches(peer));
+        let batch = (place as usize).checked_sub(1).and_then(|place| order.get(place));
+        let batch = batch.ok_or_else(|| invalid_event(format!("peer {peer} has no batch {place}")))?;
+        store.get_tensors(&keys::batch(&self.id, peer, *batch)).await
+    }
+
+    /// How the fan-out of every round is carried; `None` where it cannot be.
+    pub(super) fn choice(&self) -> Option<Choice> {
+        let batches = match self.training.algorithm {
+            Algorithm::GradientAveraging => {
+                let peers = 1..=self.training.peers;
+                peers
+                    .map(|peer| self.schedule.work(1, peer).last)
+                    .max()
+                    .unwrap_or(0)
+            }
+            Algorithm::ModelAveraging => 0,
+        };
+        self.training.carriers.choose(self.training.peers, batches)
+    }
+
+    /// Whether the optimiser has a state.
+    pub(super) fn has_momentum(&self) -> bool {
+        let Optimizer::Sgd { momentum, .. } = self.training.optimizer;
+        momentum != 0.0
+    }
+
+    /// What was known after the round before `round`.
+    pub(super) async fn before(&self, store: &Store, round: u32) -> Result<Progress, FunctionError> {
+        if round <= 1 {
+            let Optimizer::Sgd { learning_rate, .. } = self.training.optimizer;
+            return Ok(Progress::start(learning_rate));
+        }
+        store.get_json(&keys::progress(&self.id, round - 1)).await
+    }
+
+    /// Who took part in a round's exchange.
+    pub(super) async fn members(&self, store: &Store, round: u32) -> Result<Members, FunctionError> {
+        store.get_json(&keys::members(&self.id, round)).await
+    }
+
+    /// Whose replica and state of the round before `peer` goes on from in a peer-to-peer exchange: its own,
+    /// or the lowest member's, where it was lost; `None` before the first round.
+    pub(super) async fn predecessor(
+        &self,
+        store: &Store,
+        round: u32,
+        peer: u32,
+    ) -> Result<Option<u32>, FunctionError> {
+        if round <= 1 {
+            return Ok(None);
+        }
+        let members = self.members(store, round - 1).await?.members;
+        if members.contains(&peer) {
+            return Ok(Some(peer));
+        }
+        members.first().copied().map(Some).ok_or_else(|| {
+            FunctionError::new(ErrorKind::Internal, format!("round {} has no members", round - 1))
+        })
+    }
+
+    /// The key of the parameters that `peer` starts `round` from.
+    pub(super) async fn start(&self, store: &Store, round: u32, peer: u32) -> Result<String, FunctionError> {
+        if self.training.topology == Topology::ParameterServer {
+            return Ok(keys::server_replica(&self.id, round.saturating_sub(1)));
+        }
+        Ok(match self.predecessor(store, round, peer).await? {
+            Some(peer) => keys::replica(&self.id, round - 1, peer),
+            None => keys::server_replica(&self.id, 0),
+        })
+    }
+}

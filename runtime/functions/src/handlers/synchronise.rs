@@ -1,0 +1,34 @@
+//! `synchronise`: one peer collects what all members published and updates its own replica.
+
+use super::exchange::{Places, exchange};
+use super::{Environment, invalid_event};
+use stepgrad_contract::events::{PeerEvent, ReplicaReply};
+use stepgrad_contract::training::Topology;
+use stepgrad_contract::{FunctionError, keys};
+
+pub(super) async fn handle(
+    environment: &Environment,
+    event: PeerEvent,
+) -> Result<ReplicaReply, FunctionError> {
+    let run = environment.run(&event.run).await?;
+    run.check_topology(Topology::PeerToPeer)?;
+    let PeerEvent { round, peer, .. } = event;
+    run.work(round, peer)?;
+    let store = &environment.store;
+    let members = run.members(store, round).await?.members;
+    if !members.contains(&peer) {
+        return Err(invalid_event(format!(
+            "peer {peer} is not a member of round {round}"
+        )));
+    }
+    let before = run.predecessor(store, round, peer).await?;
+    let places = Places {
+        start: run.start(store, round, peer).await?,
+        state: before.map(|peer| keys::optimizer(&run.id, round - 1, peer)),
+        replica: keys::replica(&run.id, round, peer),
+        state_after: keys::optimizer(&run.id, round, peer),
+    };
+    Ok(ReplicaReply {
+        replica: exchange(&run, store, round, &members, places).await?,
+    })
+}

@@ -1,0 +1,82 @@
+//! `train`: trains a local model on the peer's batches of the round, from the parameters the round starts
+//! from, and publishes its parameters. The momentum stays with the peer from round to round; where the peer
+//! was lost in the round before, it begins anew.
+//!
+//! The published sums are those of one pass: with whole passes a round (`every: epoch`) the last one's, else
+//! those of the round's batches.
+
+use super::Environment;
+use super::gradient::reply;
+use super::run::Run;
+use crate::data::Batch;
+use crate::optimizers::sgd::{self, State};
+use crate::store::Store;
+use crate::torch;
+use stepgrad_contract::events::{PeerEvent, WorkReply};
+use stepgrad_contract::progress::Sums;
+use stepgrad_contract::tensors::TensorFile;
+use stepgrad_contract::training::Algorithm;
+use stepgrad_contract::{FunctionError, keys};
+
+pub(super) async fn handle(environment: &Environment, event: PeerEvent) -> Result<WorkReply, FunctionError> {
+    let run = environment.run(&event.run).await?;
+    run.check_algorithm(Algorithm::ModelAveraging)?;
+    let PeerEvent { round, peer, .. } = event;
+    let (work, store) = (run.work(round, peer)?, &environment.store);
+    let state = state_before(&run, store, round, peer).await?;
+    let (published, state) = match work.places().next() {
+        None => (TensorFile::default(), state),
+        Some(_) => {
+            let learning_rate = run.before(store, round).await?.learning_rate;
+            let start = store.get_tensors(&run.start(store, round, peer).await?).await?;
+            let mut replica = run.replica(&start)?;
+            let mut state = State::load(&state)?;
+            let mut sums = Sums::default();
+            for place in work.places() {
+                if run.schedule.whole_passes() && (place - 1) % run.schedule.batches(peer).max(1) == 0 {
+                    sums = Sums::default();
+                }
+                let raw = run.batch(store, peer, work, place).await?;
+                let loss = torch::deterministic(run.batch_seed(round, peer, place), || {
+                    let batch = Batch::load(&raw, &run.manifest)?;
+                    let (gradients, sums) = replica.gradient(&batch, run.training.model.loss)?;
+                    let parameters = replica.parameters();
+                    sgd::step(
+                        &run.training.optimizer,
+                        learning_rate,
+                        parameters,
+                        &gradients,
+                        &mut state,
+                    )?;
+                    Ok::<_, FunctionError>(sums)
+                })?;
+                sums.add(&loss);
+            }
+            (
+                TensorFile {
+                    sums,
+                    ..replica.save()?
+                },
+                state.save()?,
+            )
+        }
+    };
+    if run.has_momentum() {
+        store
+            .put_tensors(&keys::optimizer(&run.id, round, peer), &state)
+            .await?;
+    }
+    store
+        .put_tensors(&keys::published(&run.id, round, peer), &published)
+        .await?;
+    Ok(reply(peer, &published.sums))
+}
+
+async fn state_before(run: &Run, store: &Store, round: u32, peer: u32) -> Result<TensorFile, FunctionError> {
+    if !run.has_momentum() || run.predecessor(store, round, peer).await? != Some(peer) {
+        return Ok(TensorFile::default());
+    }
+    store
+        .get_tensors(&keys::optimizer(&run.id, round - 1, peer))
+        .await
+}

@@ -1,0 +1,240 @@
+//! The store of objects: tensors and small documents under the keys of [`stepgrad_contract::keys`]. An object
+//! is written once: a second write of the same bytes is no error, one of other bytes is.
+//!
+//! The store is whatever `object_store` reaches; for now that is the local file system, where an object is
+//! staged beside its place and linked into it, so that it is there whole or not at all.
+
+mod failure;
+
+use bytes::Bytes;
+use failure::failed;
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, local::LocalFileSystem};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use stepgrad_contract::digest::sha256;
+use stepgrad_contract::tensors::TensorFile;
+use stepgrad_contract::{ErrorKind, FunctionError};
+
+/// Where objects are.
+#[derive(Debug, Clone)]
+pub struct Store {
+    objects: Arc<dyn ObjectStore>,
+}
+
+impl Store {
+    /// The store at `root`: `file:///folder` or an absolute path. The folder is created where it is missing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidEvent`] for another kind of store, [`ErrorKind::ObjectUnavailable`] where the
+    /// folder cannot be made.
+    #[expect(clippy::disallowed_methods, reason = "the store's own root")]
+    pub fn open(root: &str) -> Result<Self, FunctionError> {
+        if let Some((scheme, _)) = root.split_once("://").filter(|(scheme, _)| *scheme != "file") {
+            let message = format!("a store over {scheme}:// is not built yet: use file:///folder");
+            return Err(FunctionError::new(ErrorKind::InvalidEvent, message));
+        }
+        let folder = std::path::Path::new(root.strip_prefix("file://").unwrap_or(root));
+        if !folder.is_absolute() {
+            let message = format!("the store's root {root} is not absolute: use file:///folder");
+            return Err(FunctionError::new(ErrorKind::InvalidEvent, message));
+        }
+        let cannot = |error: &dyn std::error::Error| {
+            let message = format!("cannot open the store at {}: {error}", folder.display());
+            FunctionError::new(ErrorKind::ObjectUnavailable, message)
+        };
+        std::fs::create_dir_all(folder).map_err(|error| cannot(&error))?;
+        let objects = LocalFileSystem::new_with_prefix(folder).map_err(|error| cannot(&error))?;
+        Ok(Self {
+            objects: Arc::new(objects.with_automatic_cleanup(true)),
+        })
+    }
+
+    /// An object's bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ObjectUnavailable`] where it is not there or cannot be read.
+    pub async fn get(&self, key: &str) -> Result<Bytes, FunctionError> {
+        let path = path(key)?;
+        let result = self
+            .objects
+            .get(&path)
+            .await
+            .map_err(|error| failed("read", key, &error))?;
+        result.bytes().await.map_err(|error| failed("read", key, &error))
+    }
+
+    /// Writes an object that must not change. Where the key is taken, the same bytes are fine, and bytes that
+    /// `intact` refuses (a torn write) are replaced.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DivergentObject`] where other, intact bytes are there;
+    /// [`ErrorKind::ObjectUnavailable`] where it cannot be written.
+    pub async fn put_new(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        intact: impl Fn(&[u8]) -> bool + Send,
+    ) -> Result<(), FunctionError> {
+        match self.put(key, bytes.clone(), PutMode::Create).await {
+            Err(object_store::Error::AlreadyExists { .. }) => {}
+            other => return other.map_err(|error| failed("write", key, &error)),
+        }
+        let there = self.get(key).await?;
+        if there == bytes {
+            Ok(())
+        } else if intact(&there) {
+            let message = format!(
+                "object {key} is there with other, intact bytes (sha256 {} and now {}): the step that writes it is not deterministic, or two runs share an id",
+                sha256(&there),
+                sha256(&bytes)
+            );
+            Err(FunctionError::new(ErrorKind::DivergentObject, message))
+        } else {
+            self.put(key, bytes, PutMode::Overwrite)
+                .await
+                .map_err(|error| failed("write", key, &error))
+        }
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes, mode: PutMode) -> object_store::Result<()> {
+        let path = Path::parse(key)?;
+        let options = PutOptions {
+            mode,
+            ..PutOptions::default()
+        };
+        self.objects
+            .put_opts(&path, PutPayload::from_bytes(bytes), options)
+            .await
+            .map(|_| ())
+    }
+
+    /// A document.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ObjectUnavailable`] as [`Store::get`]; [`ErrorKind::ChecksumMismatch`] where it is not
+    /// whole.
+    pub async fn get_json<T: DeserializeOwned>(&self, key: &str) -> Result<T, FunctionError> {
+        let bytes = self.get(key).await?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            FunctionError::new(
+                ErrorKind::ChecksumMismatch,
+                format!("object {key} is not whole: {error}"),
+            )
+        })
+    }
+
+    /// Writes a document, canonical: the same value gives the same bytes.
+    ///
+    /// # Errors
+    /// As [`Store::put_new`].
+    pub async fn put_json<T: Serialize + Sync>(&self, key: &str, value: &T) -> Result<(), FunctionError> {
+        let mut bytes = serde_json::to_vec(value).map_err(|error| {
+            FunctionError::new(ErrorKind::Internal, format!("cannot encode {key}: {error}"))
+        })?;
+        bytes.push(b'\n');
+        let intact = |there: &[u8]| serde_json::from_slice::<serde_json::Value>(there).is_ok();
+        self.put_new(key, bytes.into(), intact).await
+    }
+
+    /// A tensor file, its checksum verified.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ObjectUnavailable`] as [`Store::get`]; [`ErrorKind::ChecksumMismatch`] where it is
+    /// damaged.
+    pub async fn get_tensors(&self, key: &str) -> Result<TensorFile, FunctionError> {
+        decode(key, &self.get(key).await?)
+    }
+
+    /// Writes a tensor file and gives its SHA-256 digest.
+    ///
+    /// # Errors
+    /// As [`Store::put_new`].
+    pub async fn put_tensors(&self, key: &str, file: &TensorFile) -> Result<String, FunctionError> {
+        let bytes = Bytes::from(file.encode());
+        let digest = sha256(&bytes);
+        self.put_new(key, bytes, whole_tensors).await?;
+        Ok(digest)
+    }
+
+    /// The keys under a folder, ascending.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ObjectUnavailable`] where they cannot be listed.
+    pub async fn list(&self, folder: &str) -> Result<Vec<String>, FunctionError> {
+        let path = path(folder)?;
+        let entries = self
+            .objects
+            .list(Some(&path))
+            .map_ok(|entry| entry.location.to_string());
+        let mut keys: Vec<_> = entries
+            .try_collect()
+            .await
+            .map_err(|error| failed("list", folder, &error))?;
+        keys.sort_unstable();
+        Ok(keys)
+    }
+
+    /// The names of the folders that stand directly in a folder, ascending.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ObjectUnavailable`] where they cannot be listed.
+    pub async fn folders(&self, folder: &str) -> Result<Vec<String>, FunctionError> {
+        let path = path(folder)?;
+        let listed = self.objects.list_with_delimiter(Some(&path)).await;
+        let listed = listed.map_err(|error| failed("list", folder, &error))?;
+        let mut names: Vec<_> = listed
+            .common_prefixes
+            .iter()
+            .filter_map(|prefix| prefix.filename().map(str::to_owned))
+            .collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Deletes every object under a folder but those that `keep` holds on to. What is gone already is no
+    /// error.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ObjectUnavailable`] where one cannot be deleted.
+    pub async fn delete_prefix(&self, folder: &str, keep: Option<&str>) -> Result<(), FunctionError> {
+        let keys = self.list(folder).await?;
+        let doomed = keys.iter().filter(|key| Some(key.as_str()) != keep);
+        let paths: Vec<_> = doomed.map(|key| path(key)).collect::<Result<_, _>>()?;
+        let mut deleted = self
+            .objects
+            .delete_stream(futures::stream::iter(paths.into_iter().map(Ok)).boxed());
+        while let Some(result) = deleted.next().await {
+            match result {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(failed("delete", folder, &error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads a tensor file; the error names its key.
+///
+/// # Errors
+/// [`ErrorKind::ChecksumMismatch`] where it is damaged.
+pub fn decode(key: &str, bytes: &[u8]) -> Result<TensorFile, FunctionError> {
+    TensorFile::decode(bytes).map_err(|error| {
+        FunctionError::new(error.kind, format!("object {key} is damaged: {}", error.message))
+    })
+}
+
+/// Whether the bytes are a tensor file whose checksum is right.
+#[must_use]
+pub fn whole_tensors(bytes: &[u8]) -> bool {
+    TensorFile::decode(bytes).is_ok()
+}
+
+fn path(key: &str) -> Result<Path, FunctionError> {
+    Path::parse(key).map_err(|error| FunctionError::new(ErrorKind::InvalidEvent, format!("no key: {error}")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! The store on a real folder.
+#![expect(clippy::disallowed_methods, reason = "damages objects by hand")]
+
+use super::Store;
+use std::collections::BTreeMap;
+use stepgrad_contract::ErrorKind;
+use stepgrad_contract::tensors::{Tensor, TensorFile};
+
+fn store() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&format!("file://{}", folder.path().display())).unwrap();
+    (folder, store)
+}
+
+fn file(value: f32) -> TensorFile {
+    TensorFile {
+        tensors: BTreeMap::from([("x".to_owned(), Tensor::f32(vec![1], &[value]))]),
+        ..TensorFile::default()
+    }
+}
+
+#[tokio::test]
+async fn an_object_is_written_once() {
+    let (folder, store) = store();
+    let key = "run/objects/x.safetensors";
+    let digest = store.put_tensors(key, &file(1.0)).await.unwrap();
+    assert_eq!(store.put_tensors(key, &file(1.0)).await.unwrap(), digest);
+    let error = store.put_tensors(key, &file(2.0)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::DivergentObject);
+    assert_eq!(store.get_tensors(key).await.unwrap(), file(1.0));
+
+    // A torn write is replaced, and seen by a reader before that.
+    let path = folder.path().join(key);
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() - 2]).unwrap();
+    assert_eq!(
+        store.get_tensors(key).await.unwrap_err().kind,
+        ErrorKind::ChecksumMismatch
+    );
+    store.put_tensors(key, &file(1.0)).await.unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), whole);
+}
+
+#[tokio::test]
+async fn what_is_missing_can_be_tried_again() {
+    let (_folder, store) = store();
+    let error = store.get("run/objects/none").await.unwrap_err();
+    assert_eq!(
+        (error.kind, error.kind.is_retryable()),
+        (ErrorKind::ObjectUnavailable, true)
+    );
+    assert!(error.message.contains("run/objects/none"));
+    assert_eq!(store.get("../x").await.unwrap_err().kind, ErrorKind::InvalidEvent);
+}
+
+#[tokio::test]
+async fn a_write_that_cannot_be_made_leaves_nothing() {
+    let (folder, store) = store();
+    store.put_json("run/taken", &1).await.unwrap();
+    let error = store.put_json("run/taken/below", &1).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::ObjectUnavailable);
+    assert_eq!(std::fs::read_dir(folder.path().join("run")).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn folders_are_listed_and_deleted() {
+    let (folder, store) = store();
+    for key in ["run/a/1", "run/a/2", "run/a/b/3", "run/c/4"] {
+        store.put_json(key, &key).await.unwrap();
+    }
+    assert_eq!(store.folders("run").await.unwrap(), ["a", "c"]);
+    assert_eq!(
+        store.list("run/a").await.unwrap(),
+        ["run/a/1", "run/a/2", "run/a/b/3"]
+    );
+    store.delete_prefix("run/a", Some("run/a/2")).await.unwrap();
+    store.delete_prefix("run/a", Some("run/a/2")).await.unwrap();
+    assert_eq!(store.list("run").await.unwrap(), ["run/a/2", "run/c/4"]);
+    assert!(!folder.path().join("run/a/b").exists());
+}
+
+#[test]
+fn another_kind_of_store_is_refused_by_name() {
+    let error = Store::open("s3://bucket/runs").unwrap_err();
+    assert!(error.message.contains("s3://") && error.message.contains("not built yet"));
+    assert_eq!(Store::open("runs").unwrap_err().kind, ErrorKind::InvalidEvent);
+}
