@@ -59,13 +59,21 @@ impl Tensor {
     /// A single-precision tensor; `values` in row-major order.
     #[must_use]
     pub fn f32(shape: Vec<usize>, values: &[f32]) -> Self {
-        Self { dtype: Dtype::F32, shape, data: values.iter().flat_map(|value| value.to_le_bytes()).collect() }
+        Self {
+            dtype: Dtype::F32,
+            shape,
+            data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        }
     }
 
     /// A tensor of 64-bit integers; `values` in row-major order.
     #[must_use]
     pub fn i64(shape: Vec<usize>, values: &[i64]) -> Self {
-        Self { dtype: Dtype::I64, shape, data: values.iter().flat_map(|value| value.to_le_bytes()).collect() }
+        Self {
+            dtype: Dtype::I64,
+            shape,
+            data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        }
     }
 
     /// The elements of an `F32` tensor, in order; `None` for another type.
@@ -110,7 +118,9 @@ impl TensorFile {
         ]);
         let unsigned = self.header(&metadata);
         let checksum = sha256_of_parts(
-            [unsigned.as_bytes()].into_iter().chain(self.tensors.values().map(|tensor| tensor.data.as_slice())),
+            [unsigned.as_bytes()]
+                .into_iter()
+                .chain(self.tensors.values().map(|tensor| tensor.data.as_slice())),
         );
         metadata.insert("checksum", checksum);
         let mut header = self.header(&metadata).into_bytes();
@@ -132,12 +142,17 @@ impl TensorFile {
     /// [`ErrorKind::ChecksumMismatch`] where the bytes are torn, cut or altered.
     pub fn decode(bytes: &[u8]) -> Result<Self, FunctionError> {
         let damaged = |what: String| FunctionError::new(ErrorKind::ChecksumMismatch, what);
-        let (_, metadata) =
-            SafeTensors::read_metadata(bytes).map_err(|error| damaged(format!("not a whole tensor file: {error}")))?;
-        let views =
-            SafeTensors::deserialize(bytes).map_err(|error| damaged(format!("not a whole tensor file: {error}")))?;
+        let (_, metadata) = SafeTensors::read_metadata(bytes)
+            .map_err(|error| damaged(format!("not a whole tensor file: {error}")))?;
+        let views = SafeTensors::deserialize(bytes)
+            .map_err(|error| damaged(format!("not a whole tensor file: {error}")))?;
         let texts = metadata.metadata().clone().unwrap_or_default();
-        let text = |key: &str| texts.get(key).cloned().ok_or_else(|| damaged(format!("no {key} in the metadata")));
+        let text = |key: &str| {
+            texts
+                .get(key)
+                .cloned()
+                .ok_or_else(|| damaged(format!("no {key} in the metadata")))
+        };
         let mut file = Self::default();
         for name in views.names() {
             let view = views.tensor(name).map_err(|error| damaged(error.to_string()))?;
@@ -148,14 +163,24 @@ impl TensorFile {
                 safetensors::Dtype::F64 => Dtype::F64,
                 other => return Err(damaged(format!("tensor {name} has elements of type {other:?}"))),
             };
-            let tensor = Tensor { dtype, shape: view.shape().to_vec(), data: view.data().to_vec() };
+            let tensor = Tensor {
+                dtype,
+                shape: view.shape().to_vec(),
+                data: view.data().to_vec(),
+            };
             file.tensors.insert(name.to_owned(), tensor);
         }
-        let number = |key: &str| text(key)?.parse().map_err(|_| damaged(format!("{key} is not a count")));
+        let number = |key: &str| {
+            text(key)?
+                .parse()
+                .map_err(|_| damaged(format!("{key} is not a count")))
+        };
         file.sums = Sums {
             samples: number("samples")?,
             correct: number("correct")?,
-            loss: text("loss")?.parse().map_err(|_| damaged("loss is not a number".to_owned()))?,
+            loss: text("loss")?
+                .parse()
+                .map_err(|_| damaged("loss is not a number".to_owned()))?,
         };
         let unsigned = file.header(&BTreeMap::from([
             ("correct", text("correct")?),
@@ -164,11 +189,15 @@ impl TensorFile {
             ("samples", text("samples")?),
         ]));
         let found = sha256_of_parts(
-            [unsigned.as_bytes()].into_iter().chain(file.tensors.values().map(|tensor| tensor.data.as_slice())),
+            [unsigned.as_bytes()]
+                .into_iter()
+                .chain(file.tensors.values().map(|tensor| tensor.data.as_slice())),
         );
         let expected = text("checksum")?;
         if found != expected {
-            return Err(damaged(format!("checksum {found} is not the file's own {expected}")));
+            return Err(damaged(format!(
+                "checksum {found} is not the file's own {expected}"
+            )));
         }
         Ok(file)
     }
@@ -205,10 +234,17 @@ mod tests {
     fn file() -> TensorFile {
         TensorFile {
             tensors: BTreeMap::from([
-                ("linear.weight".to_owned(), Tensor::f32(vec![2, 3], &[1.0, -2.5, 0.0, f32::MIN_POSITIVE, 4.0, 5.0])),
+                (
+                    "linear.weight".to_owned(),
+                    Tensor::f32(vec![2, 3], &[1.0, -2.5, 0.0, f32::MIN_POSITIVE, 4.0, 5.0]),
+                ),
                 ("count".to_owned(), Tensor::i64(vec![], &[7])),
             ]),
-            sums: Sums { samples: 32, loss: 0.1 + 0.2, correct: 30 },
+            sums: Sums {
+                samples: 32,
+                loss: 0.1 + 0.2,
+                correct: 30,
+            },
         }
     }
 

@@ -249,7 +249,12 @@ mod tests {
                     "ItemsPath": "$.members",
                     "ItemProcessor": {
                         "StartAt": "Call",
-                        "States": {"Call": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Retry": [{"ErrorEquals": ["A"], "MaxAttempts": 2}], "End": true}},
+                        "States": {"Call": {
+                            "Type": "Task",
+                            "Resource": "arn:aws:states:::lambda:invoke",
+                            "Retry": [{"ErrorEquals": ["A"], "MaxAttempts": 2}],
+                            "End": true,
+                        }},
                     },
                     "Next": "Done",
                 },
