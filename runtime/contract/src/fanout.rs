@@ -43,39 +43,24 @@ impl Carriers {
     pub fn choose(&self, peers: u32, batches: u32) -> Option<Choice> {
         let inline = self.peer(batches, None);
         if batches <= self.range_limit && self.round_fixed + u64::from(peers) * inline <= self.history_limit {
-            return Some(Choice {
-                peers_per_execution: None,
-                batches_per_execution: None,
-            });
+            return Some(Choice { peers_per_execution: None, batches_per_execution: None });
         }
         if batches <= self.range_limit
             && let Some(group) = self.group(peers, inline)
         {
-            return Some(Choice {
-                peers_per_execution: Some(group),
-                batches_per_execution: None,
-            });
+            return Some(Choice { peers_per_execution: Some(group), batches_per_execution: None });
         }
         let room = self.history_limit.checked_sub(self.child_fixed)? / self.batch.max(1);
-        let range = u32::try_from(room)
-            .unwrap_or(u32::MAX)
-            .min(self.range_limit)
-            .min(batches);
+        let range = u32::try_from(room).unwrap_or(u32::MAX).min(self.range_limit).min(batches);
         if range == 0 {
             return None;
         }
         let ranged = self.peer(batches, Some(range));
         if self.round_fixed + u64::from(peers) * ranged <= self.history_limit {
-            return Some(Choice {
-                peers_per_execution: None,
-                batches_per_execution: Some(range),
-            });
+            return Some(Choice { peers_per_execution: None, batches_per_execution: Some(range) });
         }
         let group = self.group(peers, ranged)?;
-        Some(Choice {
-            peers_per_execution: Some(group),
-            batches_per_execution: Some(range),
-        })
+        Some(Choice { peers_per_execution: Some(group), batches_per_execution: Some(range) })
     }
 
     /// Events of one peer with its batches carried inline, or in child executions of `range` batches.
@@ -197,10 +182,7 @@ impl Fanout {
                 groups: members
                     .chunks(size.max(1) as usize)
                     .zip(1..)
-                    .map(|(members, group)| Group {
-                        group,
-                        members: members.to_vec(),
-                    })
+                    .map(|(members, group)| Group { group, members: members.to_vec() })
                     .collect(),
             },
         }
@@ -212,9 +194,7 @@ impl Fanout {
             Self::Inline { members } => (members.as_slice(), [].as_slice()),
             Self::Child { groups } => ([].as_slice(), groups.as_slice()),
         };
-        inline
-            .iter()
-            .chain(groups.iter().flat_map(|group| &group.members))
+        inline.iter().chain(groups.iter().flat_map(|group| &group.members))
     }
 }
 
@@ -235,20 +215,11 @@ mod tests {
     #[test]
     fn the_cheapest_carrier_that_fits_is_chosen() {
         let small = CARRIERS.choose(4, 13).unwrap();
-        assert_eq!(
-            (small.peers_per_execution, small.batches_per_execution),
-            (None, None)
-        );
+        assert_eq!((small.peers_per_execution, small.batches_per_execution), (None, None));
         let wide = CARRIERS.choose(200, 6).unwrap();
-        assert_eq!(
-            (wide.peers_per_execution.is_some(), wide.batches_per_execution),
-            (true, None)
-        );
+        assert_eq!((wide.peers_per_execution.is_some(), wide.batches_per_execution), (true, None));
         let deep = CARRIERS.choose(2, 30_000).unwrap();
-        assert_eq!(
-            (deep.peers_per_execution, deep.batches_per_execution),
-            (None, Some(1_000))
-        );
+        assert_eq!((deep.peers_per_execution, deep.batches_per_execution), (None, Some(1_000)));
         assert_eq!(CARRIERS.choose(1_000_000, 1_000_000), None);
     }
 
@@ -273,21 +244,13 @@ mod tests {
 
     #[test]
     fn ranges_cover_the_batches_without_gaps() {
-        let choice = super::Choice {
-            peers_per_execution: Some(2),
-            batches_per_execution: Some(4),
-        };
+        let choice = super::Choice { peers_per_execution: Some(2), batches_per_execution: Some(4) };
         let Batches::Child { ranges } = Batches::carried(3, 12, choice) else {
             panic!("not carried by children")
         };
         let expected = [(3, 6), (7, 10), (11, 12)].map(|(first, last)| Range { first, last });
         assert_eq!(ranges, expected);
-        let members: Vec<_> = (1..=5)
-            .map(|peer| Member {
-                peer,
-                batches: Batches::None,
-            })
-            .collect();
+        let members: Vec<_> = (1..=5).map(|peer| Member { peer, batches: Batches::None }).collect();
         let fanout = Fanout::carried(members.clone(), choice);
         assert_eq!(fanout.members().cloned().collect::<Vec<_>>(), members);
         assert_eq!(

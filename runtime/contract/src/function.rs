@@ -74,11 +74,7 @@ impl Function {
         let name = self.name();
         let mut letters = name.chars();
         let first = letters.next().map(|letter| letter.to_ascii_uppercase());
-        format!(
-            "${{{}{}FunctionArn}}",
-            first.map(String::from).unwrap_or_default(),
-            letters.as_str()
-        )
+        format!("${{{}{}FunctionArn}}", first.map(String::from).unwrap_or_default(), letters.as_str())
     }
 
     /// Whether the function computes the model (forward or backward passes), as opposed to moving tensors.

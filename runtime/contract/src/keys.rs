@@ -43,10 +43,7 @@ pub fn round(run: &str, round: u32) -> String {
 /// The gradient of one batch, by its place in the epoch's order.
 #[must_use]
 pub fn batch_gradient(run: &str, round: u32, peer: u32, batch: u32) -> String {
-    format!(
-        "{}/peer-{peer:04}/batch-{batch:06}.safetensors",
-        self::round(run, round)
-    )
+    format!("{}/peer-{peer:04}/batch-{batch:06}.safetensors", self::round(run, round))
 }
 
 /// What a peer publishes in a round: its average gradient, or its locally trained model.

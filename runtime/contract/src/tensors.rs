@@ -59,21 +59,13 @@ impl Tensor {
     /// A single-precision tensor; `values` in row-major order.
     #[must_use]
     pub fn f32(shape: Vec<usize>, values: &[f32]) -> Self {
-        Self {
-            dtype: Dtype::F32,
-            shape,
-            data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-        }
+        Self { dtype: Dtype::F32, shape, data: values.iter().flat_map(|value| value.to_le_bytes()).collect() }
     }
 
     /// A tensor of 64-bit integers; `values` in row-major order.
     #[must_use]
     pub fn i64(shape: Vec<usize>, values: &[i64]) -> Self {
-        Self {
-            dtype: Dtype::I64,
-            shape,
-            data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-        }
+        Self { dtype: Dtype::I64, shape, data: values.iter().flat_map(|value| value.to_le_bytes()).collect() }
     }
 
     /// The elements of an `F32` tensor, in order; `None` for another type.
@@ -147,12 +139,8 @@ impl TensorFile {
         let views = SafeTensors::deserialize(bytes)
             .map_err(|error| damaged(format!("not a whole tensor file: {error}")))?;
         let texts = metadata.metadata().clone().unwrap_or_default();
-        let text = |key: &str| {
-            texts
-                .get(key)
-                .cloned()
-                .ok_or_else(|| damaged(format!("no {key} in the metadata")))
-        };
+        let text =
+            |key: &str| texts.get(key).cloned().ok_or_else(|| damaged(format!("no {key} in the metadata")));
         let mut file = Self::default();
         for name in views.names() {
             let view = views.tensor(name).map_err(|error| damaged(error.to_string()))?;
@@ -163,24 +151,14 @@ impl TensorFile {
                 safetensors::Dtype::F64 => Dtype::F64,
                 other => return Err(damaged(format!("tensor {name} has elements of type {other:?}"))),
             };
-            let tensor = Tensor {
-                dtype,
-                shape: view.shape().to_vec(),
-                data: view.data().to_vec(),
-            };
+            let tensor = Tensor { dtype, shape: view.shape().to_vec(), data: view.data().to_vec() };
             file.tensors.insert(name.to_owned(), tensor);
         }
-        let number = |key: &str| {
-            text(key)?
-                .parse()
-                .map_err(|_| damaged(format!("{key} is not a count")))
-        };
+        let number = |key: &str| text(key)?.parse().map_err(|_| damaged(format!("{key} is not a count")));
         file.sums = Sums {
             samples: number("samples")?,
             correct: number("correct")?,
-            loss: text("loss")?
-                .parse()
-                .map_err(|_| damaged("loss is not a number".to_owned()))?,
+            loss: text("loss")?.parse().map_err(|_| damaged("loss is not a number".to_owned()))?,
         };
         let unsigned = file.header(&BTreeMap::from([
             ("correct", text("correct")?),
@@ -195,9 +173,7 @@ impl TensorFile {
         );
         let expected = text("checksum")?;
         if found != expected {
-            return Err(damaged(format!(
-                "checksum {found} is not the file's own {expected}"
-            )));
+            return Err(damaged(format!("checksum {found} is not the file's own {expected}")));
         }
         Ok(file)
     }
@@ -240,11 +216,7 @@ mod tests {
                 ),
                 ("count".to_owned(), Tensor::i64(vec![], &[7])),
             ]),
-            sums: Sums {
-                samples: 32,
-                loss: 0.1 + 0.2,
-                correct: 30,
-            },
+            sums: Sums { samples: 32, loss: 0.1 + 0.2, correct: 30 },
         }
     }
 
