@@ -13,5 +13,6 @@ pub mod models;
 pub mod optimizers;
 pub mod schedule;
 pub mod seeds;
+pub mod serve;
 pub mod store;
 pub mod torch;

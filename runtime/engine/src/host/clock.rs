@@ -1,8 +1,5 @@
 //! The two clocks of the host: wall time for what functions are told, monotonic time for what is measured.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "deadlines and durations of real processes are real time"
-)]
+#![expect(clippy::disallowed_methods, reason = "deadlines and durations of real processes are real time")]
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -121,18 +121,10 @@ impl HostConfig {
                 return Err(ConfigError::Variable(function.name.clone(), key.clone()));
             }
         }
-        let reserved: usize = functions
-            .iter()
-            .filter_map(|function| function.reserved_concurrency)
-            .sum();
-        let shares = functions
-            .iter()
-            .any(|function| function.reserved_concurrency.is_none());
+        let reserved: usize = functions.iter().filter_map(|function| function.reserved_concurrency).sum();
+        let shares = functions.iter().any(|function| function.reserved_concurrency.is_none());
         if reserved + usize::from(shares) > self.max_concurrency {
-            return Err(ConfigError::OverReserved {
-                reserved,
-                maximum: self.max_concurrency,
-            });
+            return Err(ConfigError::OverReserved { reserved, maximum: self.max_concurrency });
         }
         Ok(())
     }
@@ -194,29 +186,14 @@ mod tests {
     #[test]
     fn accepts_the_defaults_and_names_what_is_wrong() {
         assert_eq!(check(|_, _| ()), Ok(()));
-        assert!(matches!(
-            check(|host, _| host.bootstrap.push("x")),
-            Err(ConfigError::NoBootstrap(_))
-        ));
-        assert!(matches!(
-            check(|_, all| all[0].name = "../x".into()),
-            Err(ConfigError::Name(_))
-        ));
-        assert!(matches!(
-            check(|_, all| all[0].name = "combine".into()),
-            Err(ConfigError::Twice(_))
-        ));
-        assert!(matches!(
-            check(|_, all| all[0].timeout_s = 901),
-            Err(ConfigError::Timeout(..))
-        ));
+        assert!(matches!(check(|host, _| host.bootstrap.push("x")), Err(ConfigError::NoBootstrap(_))));
+        assert!(matches!(check(|_, all| all[0].name = "../x".into()), Err(ConfigError::Name(_))));
+        assert!(matches!(check(|_, all| all[0].name = "combine".into()), Err(ConfigError::Twice(_))));
+        assert!(matches!(check(|_, all| all[0].timeout_s = 901), Err(ConfigError::Timeout(..))));
         let set = |key: &'static str| {
             check(move |_, all| drop(all[0].environment.insert(key.to_owned(), "1".to_owned())))
         };
-        assert!(matches!(
-            set("AWS_LAMBDA_FUNCTION_NAME"),
-            Err(ConfigError::Reserved(..))
-        ));
+        assert!(matches!(set("AWS_LAMBDA_FUNCTION_NAME"), Err(ConfigError::Reserved(..))));
         assert!(matches!(set("A=B"), Err(ConfigError::Variable(..))));
         assert_eq!(set("AWS_ACCESS_KEY_ID"), Ok(()));
     }
@@ -230,12 +207,6 @@ mod tests {
             })
         };
         assert_eq!(reserve(3), Ok(()));
-        assert!(matches!(
-            reserve(4),
-            Err(ConfigError::OverReserved {
-                reserved: 4,
-                maximum: 4
-            })
-        ));
+        assert!(matches!(reserve(4), Err(ConfigError::OverReserved { reserved: 4, maximum: 4 })));
     }
 }

@@ -29,16 +29,12 @@ pub async fn serve(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    axum::serve(listener, router(host))
-        .with_graceful_shutdown(stop)
-        .await
+    axum::serve(listener, router(host)).with_graceful_shutdown(stop).await
 }
 
 /// The endpoint as a router.
 pub fn router(host: Host) -> Router {
-    Router::new()
-        .route("/2015-03-31/functions/{function}/invocations", post(invoke))
-        .with_state(host)
+    Router::new().route("/2015-03-31/functions/{function}/invocations", post(invoke)).with_state(host)
 }
 
 /// What a caller reads instead of a reply.
@@ -82,9 +78,7 @@ async fn answer(
         function = format!("{function}:{qualifier}");
     }
     host.shared.function(&function, &request_id)?;
-    let kind = headers
-        .get("x-amz-invocation-type")
-        .map_or(Ok("RequestResponse"), HeaderValue::to_str);
+    let kind = headers.get("x-amz-invocation-type").map_or(Ok("RequestResponse"), HeaderValue::to_str);
     match kind.unwrap_or_default() {
         "RequestResponse" => {
             let payload = read(body, MAX_REQUEST, "RequestResponse", &request_id).await?;
@@ -127,19 +121,10 @@ async fn read(body: Body, limit: usize, kind: &'static str, request_id: &str) ->
     let payload = match body::read(body, limit).await {
         Ok(Read::Whole(payload)) => payload,
         Ok(Read::TooLarge(bytes)) => {
-            return Err(HostError::TooLarge {
-                bytes,
-                limit,
-                kind,
-                request_id,
-            }
-            .into());
+            return Err(HostError::TooLarge { bytes, limit, kind, request_id }.into());
         }
         Err(error) => {
-            return Err(invalid_content(
-                &format!("the request body ends early: {error}"),
-                request_id,
-            ));
+            return Err(invalid_content(&format!("the request body ends early: {error}"), request_id));
         }
     };
     if payload.is_empty() {
@@ -147,10 +132,9 @@ async fn read(body: Body, limit: usize, kind: &'static str, request_id: &str) ->
     }
     match serde_json::from_slice::<IgnoredAny>(&payload) {
         Ok(IgnoredAny) => Ok(payload),
-        Err(error) => Err(invalid_content(
-            &format!("Could not parse request body into json: {error}"),
-            request_id,
-        )),
+        Err(error) => {
+            Err(invalid_content(&format!("Could not parse request body into json: {error}"), request_id))
+        }
     }
 }
 
@@ -165,9 +149,7 @@ fn invalid_content(message: &str, request_id: String) -> Refusal {
 
 /// The value of `Qualifier`; a name needs no decoding, and `$LATEST` is the one qualifier that may be escaped.
 fn qualifier(query: &str) -> Option<String> {
-    let value = query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("Qualifier="))?;
+    let value = query.split('&').find_map(|pair| pair.strip_prefix("Qualifier="))?;
     Some(value.replace("%24", "$"))
 }
 

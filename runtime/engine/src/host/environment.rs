@@ -54,15 +54,7 @@ pub(super) struct Blueprint<'a> {
 impl Environment {
     /// Starts a process and enters it into `pool`.
     pub(super) async fn start(blueprint: Blueprint<'_>, pool: &Arc<Pool>) -> io::Result<Arc<Self>> {
-        let Blueprint {
-            host,
-            config,
-            function,
-            id,
-            stream,
-            sink,
-            guardian,
-        } = blueprint;
+        let Blueprint { host, config, function, id, stream, sink, guardian } = blueprint;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?.to_string();
         let (output, writer) = Output::new(&config.name, sink)?;
@@ -78,9 +70,7 @@ impl Environment {
         let child = command.spawn()?;
         // The command holds the pipe's writing end; the process has its own by now.
         drop(command);
-        let pid = child
-            .id()
-            .ok_or_else(|| io::Error::other("the process was gone before it had an id"))?;
+        let pid = child.id().ok_or_else(|| io::Error::other("the process was gone before it had an id"))?;
         guardian.watch(pid);
 
         let api = RuntimeApi::new();
@@ -128,12 +118,7 @@ impl Environment {
     fn phase(&self, wanted: impl FnMut(&Phase) -> bool) -> impl Future<Output = Phase> {
         let mut phase: watch::Receiver<Phase> = self.api.phase();
         // The sender lives in the same API as the receiver: it cannot be gone before.
-        async move {
-            phase
-                .wait_for(wanted)
-                .await
-                .map_or(Phase::Gone(Exit(None)), |phase| *phase)
-        }
+        async move { phase.wait_for(wanted).await.map_or(Phase::Gone(Exit(None)), |phase| *phase) }
     }
 
     pub(super) fn is_starting(&self) -> bool {
@@ -215,16 +200,9 @@ fn bury(
 }
 
 fn task_root(host: &HostConfig) -> PathBuf {
-    let beside = || {
-        host.bootstrap
-            .parent()
-            .map(Path::to_path_buf)
-            .filter(|path| path.components().next().is_some())
-    };
-    host.task_root
-        .clone()
-        .or_else(beside)
-        .unwrap_or_else(|| PathBuf::from("."))
+    let beside =
+        || host.bootstrap.parent().map(Path::to_path_buf).filter(|path| path.components().next().is_some());
+    host.task_root.clone().or_else(beside).unwrap_or_else(|| PathBuf::from("."))
 }
 
 /// The environment variables of AWS page "Using Lambda environment variables", for an OS-only runtime, under
@@ -246,10 +224,7 @@ fn variables(
         ("AWS_REGION", host.region.clone()),
         ("AWS_DEFAULT_REGION", host.region.clone()),
     ];
-    let configured = function
-        .environment
-        .iter()
-        .map(|(key, value)| (key.as_str(), value.clone()));
+    let configured = function.environment.iter().map(|(key, value)| (key.as_str(), value.clone()));
     let fixed = [
         ("_HANDLER", function.handler.clone()),
         ("LAMBDA_TASK_ROOT", root.to_string()),
@@ -259,14 +234,10 @@ fn variables(
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", function.memory_mb.to_string()),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
-        (
-            "AWS_LAMBDA_LOG_GROUP_NAME",
-            format!("/aws/lambda/{}", function.name),
-        ),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", function.name)),
         ("AWS_LAMBDA_LOG_STREAM_NAME", format!("{date}/[$LATEST]{stream}")),
     ];
     // Of two with one name the later counts.
     let all = texts.into_iter().chain(configured).chain(fixed);
-    all.map(|(key, value)| (OsString::from(key), OsString::from(value)))
-        .collect()
+    all.map(|(key, value)| (OsString::from(key), OsString::from(value))).collect()
 }

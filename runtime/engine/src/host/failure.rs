@@ -23,17 +23,10 @@ impl std::fmt::Display for Exit {
             (Some(0), _) => formatter.write_str("Runtime exited without providing a reason"),
             (Some(code), _) => write!(formatter, "Runtime exited with error: exit status {code}"),
             (None, Some(signal)) => {
-                let core = if status.core_dumped() {
-                    " (core dumped)"
-                } else {
-                    ""
-                };
+                let core = if status.core_dumped() { " (core dumped)" } else { "" };
                 match signal_name(signal) {
                     Some(name) => write!(formatter, "Runtime exited with error: signal: {name}{core}"),
-                    None => write!(
-                        formatter,
-                        "Runtime exited with error: signal: signal {signal}{core}"
-                    ),
+                    None => write!(formatter, "Runtime exited with error: signal: signal {signal}{core}"),
                 }
             }
             (None, None) => formatter.write_str("Runtime exited without providing a reason"),
@@ -82,10 +75,7 @@ impl Failure {
     }
 
     pub(super) fn exited(request_id: &str, exit: Exit) -> Self {
-        Self {
-            kind: "Runtime.ExitError",
-            message: format!("RequestId: {request_id} Error: {exit}"),
-        }
+        Self { kind: "Runtime.ExitError", message: format!("RequestId: {request_id} Error: {exit}") }
     }
 
     pub(super) fn killed_for_memory(request_id: &str) -> Self {
@@ -129,10 +119,7 @@ mod tests {
         assert_eq!(text(1 << 8), "Runtime exited with error: exit status 1");
         assert_eq!(text(0), "Runtime exited without providing a reason");
         assert_eq!(text(9), "Runtime exited with error: signal: killed");
-        assert_eq!(
-            text(11 | 0x80),
-            "Runtime exited with error: signal: segmentation fault (core dumped)"
-        );
+        assert_eq!(text(11 | 0x80), "Runtime exited with error: signal: segmentation fault (core dumped)");
         assert_eq!(
             Failure::timed_out("r", Duration::from_secs(3)).payload(),
             r#"{"errorType":"Sandbox.Timedout","errorMessage":"RequestId: r Error: Task timed out after 3.00 seconds"}"#

@@ -30,25 +30,15 @@ pub(super) struct Guardian {
 impl Guardian {
     /// Starts the guardian.
     pub(super) fn start() -> io::Result<Self> {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the guardian has to be a process of its own"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "the guardian has to be a process of its own")]
         let mut command = std::process::Command::new("/bin/sh");
         command.args(["-c", SCRIPT]).env_clear();
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn()?;
-        let stdin = child
-            .stdin
-            .take()
-            .ok_or_else(|| io::Error::other("the guardian has no standard input"))?;
-        Ok(Self {
-            child: Mutex::new(Some((child, stdin))),
-        })
+        let stdin =
+            child.stdin.take().ok_or_else(|| io::Error::other("the guardian has no standard input"))?;
+        Ok(Self { child: Mutex::new(Some((child, stdin))) })
     }
 
     /// Kills the process group `pid` if the host ends before [`Self::forget`].
@@ -73,11 +63,7 @@ impl Guardian {
 
 impl Drop for Guardian {
     fn drop(&mut self) {
-        let child = self
-            .child
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((mut child, stdin)) = child {
             drop(stdin);
             drop(child.wait());

@@ -24,9 +24,7 @@ impl Ids {
         rest[..4].copy_from_slice(&std::process::id().to_le_bytes());
         // Two hosts of one process can start within the clock's resolution; their addresses differ.
         rest[8..].copy_from_slice(&(std::ptr::from_ref(&since).addr() as u64).to_le_bytes());
-        Self {
-            random: Mutex::new(ChaCha8Rng::from_seed(seed)),
-        }
+        Self { random: Mutex::new(ChaCha8Rng::from_seed(seed)) }
     }
 
     fn next(&self) -> u128 {
@@ -56,10 +54,7 @@ impl Ids {
     pub(super) fn trace(&self, unix_s: u64) -> String {
         let bits = self.next();
         let parent = self.next() as u64;
-        format!(
-            "Root=1-{unix_s:08x}-{:024x};Parent={parent:016x};Sampled=0",
-            bits >> 32
-        )
+        format!("Root=1-{unix_s:08x}-{:024x};Parent={parent:016x};Sampled=0", bits >> 32)
     }
 }
 

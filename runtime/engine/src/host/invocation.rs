@@ -57,21 +57,12 @@ impl Ended {
         duration_ms: f64,
         environment: Option<Arc<Environment>>,
     ) -> Self {
-        Self {
-            outcome,
-            payload: failure.payload(),
-            failure: Some(failure),
-            duration_ms,
-            environment,
-        }
+        Self { outcome, payload: failure.payload(), failure: Some(failure), duration_ms, environment }
     }
 
     /// Whether the process can take another invocation.
     const fn leaves_usable(&self) -> bool {
-        matches!(
-            self.outcome,
-            Outcome::Succeeded | Outcome::FunctionError | Outcome::ResponseTooLarge
-        )
+        matches!(self.outcome, Outcome::Succeeded | Outcome::FunctionError | Outcome::ResponseTooLarge)
     }
 }
 
@@ -90,33 +81,20 @@ impl Shared {
         let function = self.function(reference, &request_id)?;
         if payload.len() > MAX_REQUEST {
             let (bytes, limit, kind) = (payload.len(), MAX_REQUEST, "RequestResponse");
-            return Err(HostError::TooLarge {
-                bytes,
-                limit,
-                kind,
-                request_id,
-            });
+            return Err(HostError::TooLarge { bytes, limit, kind, request_id });
         }
         let arrived = clock::now();
         let slot = match Pool::acquire(&self.pool, function).await {
             Ok(slot) => slot,
             Err(Refused::Throttled { reserved }) => {
-                self.totals
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .throttles += 1;
+                self.totals.lock().unwrap_or_else(PoisonError::into_inner).throttles += 1;
                 return Err(HostError::Throttled { reserved, request_id });
             }
             Err(Refused::Closed) => return Err(shut_down(&request_id)),
         };
         let queued_ms = clock::ms_since(arrived);
         let (sender, receiver) = oneshot::channel();
-        let call = Call {
-            function,
-            request_id: request_id.clone(),
-            payload,
-            queued_ms,
-        };
+        let call = Call { function, request_id: request_id.clone(), payload, queued_ms };
         tokio::spawn(Arc::clone(self).run(slot, call, sender));
         receiver.await.unwrap_or_else(|_| Err(shut_down(&request_id)))
     }
@@ -124,12 +102,10 @@ impl Shared {
     /// The place of the function called `reference` in the host's list.
     pub(super) fn function(&self, reference: &str, request_id: &str) -> Result<usize, HostError> {
         let plain = name::plain(reference);
-        plain
-            .and_then(|name| self.by_name.get(name).copied())
-            .ok_or_else(|| HostError::NotFound {
-                arn: plain.map_or_else(|| reference.to_owned(), |name| self.config.arn(name)),
-                request_id: request_id.to_owned(),
-            })
+        plain.and_then(|name| self.by_name.get(name).copied()).ok_or_else(|| HostError::NotFound {
+            arn: plain.map_or_else(|| reference.to_owned(), |name| self.config.arn(name)),
+            request_id: request_id.to_owned(),
+        })
     }
 
     async fn run(self: Arc<Self>, slot: Slot, call: Call, reply: oneshot::Sender<Reply>) {
@@ -199,10 +175,7 @@ impl Shared {
         }
         let message =
             format!("{MAX_PLACES} environments ended before they took the event: look at the function's log");
-        Err(HostError::Service {
-            message,
-            request_id: call.request_id.clone(),
-        })
+        Err(HostError::Service { message, request_id: call.request_id.clone() })
     }
 
     /// Starts an environment; the inner error is an invocation that ended with that.
@@ -222,28 +195,19 @@ impl Shared {
             Err(error) if is_entrypoint_error(&error) => {
                 let reason = format!("fork/exec {}: {error}", self.config.bootstrap.display());
                 let failure = Failure::invalid_entrypoint(request_id, &reason);
-                self.sink
-                    .write(&self.functions[call.function].name, &report::start(request_id));
+                self.sink.write(&self.functions[call.function].name, &report::start(request_id));
                 return Ok(Err(Ended::failed(Outcome::InitFailed, failure, 0.0, None)));
             }
             Err(error) => {
                 let message = format!("no process could be started for the function: {error}");
-                return Err(HostError::Service {
-                    message,
-                    request_id: request_id.clone(),
-                });
+                return Err(HostError::Service { message, request_id: request_id.clone() });
             }
         };
         let limit = self.config.init_timeout;
         let started = self.watch(call, &environment, limit, environment.started()).await;
         let end = |outcome, failure| {
             environment.log(&report::start(request_id));
-            Ok(Err(Ended::failed(
-                outcome,
-                failure,
-                0.0,
-                Some(Arc::clone(&environment)),
-            )))
+            Ok(Err(Ended::failed(outcome, failure, 0.0, Some(Arc::clone(&environment)))))
         };
         match started {
             Watched::Done(Phase::Gone(exit)) => match environment.init_error() {
@@ -251,13 +215,7 @@ impl Shared {
                     environment.log(&report::start(request_id));
                     let environment = Some(Arc::clone(&environment));
                     let outcome = Outcome::InitFailed;
-                    Ok(Err(Ended {
-                        outcome,
-                        payload,
-                        failure: None,
-                        duration_ms: 0.0,
-                        environment,
-                    }))
+                    Ok(Err(Ended { outcome, payload, failure: None, duration_ms: 0.0, environment }))
                 }
                 None => end(Outcome::InitFailed, Failure::exited(request_id, exit)),
             },
@@ -291,10 +249,9 @@ impl Shared {
         let (outcome, payload, failure) = match watched {
             Watched::Done(Ok(Answer::Reply(payload))) => ended(Outcome::Succeeded, payload),
             Watched::Done(Ok(Answer::Error(payload))) => ended(Outcome::FunctionError, payload),
-            Watched::Done(Ok(Answer::TooLarge)) => failed(
-                Outcome::ResponseTooLarge,
-                Failure::response_too_large(MAX_RESPONSE),
-            ),
+            Watched::Done(Ok(Answer::TooLarge)) => {
+                failed(Outcome::ResponseTooLarge, Failure::response_too_large(MAX_RESPONSE))
+            }
             Watched::Done(Ok(Answer::Exited(exit))) => {
                 failed(Outcome::Exited, Failure::exited(request_id, exit))
             }
@@ -303,13 +260,7 @@ impl Shared {
             Watched::TimedOut => failed(Outcome::TimedOut, Failure::timed_out(request_id, limit)),
             Watched::OutOfMemory => failed(Outcome::OutOfMemory, Failure::killed_for_memory(request_id)),
         };
-        Some(Ended {
-            outcome,
-            payload,
-            failure,
-            duration_ms,
-            environment: Some(environment),
-        })
+        Some(Ended { outcome, payload, failure, duration_ms, environment: Some(environment) })
     }
 
     /// Waits for `work` in `environment`, at most `limit` and as long as its memory is not over the function's size.
@@ -356,10 +307,7 @@ impl Shared {
             duration_ms: ended.duration_ms,
             billed_ms: (ended.duration_ms + init_ms.unwrap_or_default()).ceil() as u64,
             memory_mb: function.memory_mb,
-            max_memory_mb: ended
-                .environment
-                .as_ref()
-                .map_or(0, |environment| environment.peak_memory_mb()),
+            max_memory_mb: ended.environment.as_ref().map_or(0, |environment| environment.peak_memory_mb()),
             request_bytes: call.payload.len(),
             response_bytes: ended.payload.len(),
             outcome: ended.outcome,
@@ -370,26 +318,18 @@ impl Shared {
             Some(environment) => environment.log(&lines),
             None => self.sink.write(&function.name, &lines),
         }
-        self.totals
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .add(&record);
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner).add(&record);
         self.observer.invocation(&record);
     }
 }
 
 fn shut_down(request_id: &str) -> HostError {
     let message = "the function host is shutting down".to_owned();
-    HostError::Service {
-        message,
-        request_id: request_id.to_owned(),
-    }
+    HostError::Service { message, request_id: request_id.to_owned() }
 }
 
 /// Whether starting failed for what the executable is, rather than for what the machine is short of.
 fn is_entrypoint_error(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
-    ) || error.raw_os_error() == Some(nix::errno::Errno::ENOEXEC as i32)
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
+        || error.raw_os_error() == Some(nix::errno::Errno::ENOEXEC as i32)
 }

@@ -21,10 +21,7 @@ pub(super) struct Probe {
 impl Probe {
     pub(super) fn new(pid: u32) -> Self {
         let open = |name: &str| File::open(format!("/proc/{pid}/{name}")).ok();
-        Self {
-            status: open("status"),
-            stat: open("stat"),
-        }
+        Self { status: open("status"), stat: open("stat") }
     }
 
     /// The most memory the process has ever held resident, in MB rounded up. The kernel keeps this mark itself,
@@ -53,14 +50,8 @@ fn stat_says_ending(text: &str) -> bool {
     };
     let mut fields = rest.split(' ');
     let state = fields.next().unwrap_or_default();
-    let flags: u64 = fields
-        .nth(5)
-        .and_then(|field| field.parse().ok())
-        .unwrap_or_default();
-    let pending: u64 = fields
-        .nth(21)
-        .and_then(|field| field.parse().ok())
-        .unwrap_or_default();
+    let flags: u64 = fields.nth(5).and_then(|field| field.parse().ok()).unwrap_or_default();
+    let pending: u64 = fields.nth(21).and_then(|field| field.parse().ok()).unwrap_or_default();
     matches!(state, "Z" | "X" | "x") || flags & EXITING != 0 || pending & KILL_PENDING != 0
 }
 
@@ -78,11 +69,7 @@ mod tests {
     fn sees_this_process_alive_and_its_memory() {
         let probe = Probe::new(std::process::id());
         assert!(!probe.is_ending());
-        assert!(
-            probe
-                .peak_memory_mb()
-                .is_some_and(|mb| (1..100_000).contains(&mb))
-        );
+        assert!(probe.peak_memory_mb().is_some_and(|mb| (1..100_000).contains(&mb)));
     }
 
     #[test]

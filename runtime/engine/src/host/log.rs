@@ -39,10 +39,7 @@ impl LogFolder {
     pub fn new(folder: impl Into<PathBuf>) -> io::Result<Self> {
         let folder = folder.into();
         std::fs::create_dir_all(&folder)?;
-        Ok(Self {
-            folder,
-            files: Mutex::default(),
-        })
+        Ok(Self { folder, files: Mutex::default() })
     }
 }
 
@@ -103,11 +100,7 @@ impl Lines {
 
     /// What was begun and will not be ended.
     pub(super) fn finish(&mut self) -> String {
-        if self.begun.is_empty() {
-            String::new()
-        } else {
-            self.take() + "\n"
-        }
+        if self.begun.is_empty() { String::new() } else { self.take() + "\n" }
     }
 
     fn take(&mut self) -> String {
@@ -141,9 +134,7 @@ mod tests {
     fn a_folder_holds_one_file_a_function_and_appends() {
         let folder = tempfile::tempdir().unwrap();
         for line in ["a\n", "b\n"] {
-            LogFolder::new(folder.path().join("logs"))
-                .unwrap()
-                .write("gradient", line);
+            LogFolder::new(folder.path().join("logs")).unwrap().write("gradient", line);
         }
         let path = folder.path().join("logs/gradient.log");
         assert_eq!(std::fs::read_to_string(path).unwrap(), "a\nb\n");

@@ -92,16 +92,9 @@ impl Host {
     ) -> Result<Self, ConfigError> {
         config.check(&functions)?;
         let arn = |function: &FunctionConfig| HeaderValue::from_str(&config.arn(&function.name));
-        let arns = functions
-            .iter()
-            .map(arn)
-            .collect::<Result<_, _>>()
-            .map_err(|_| ConfigError::Arn)?;
-        let by_name = functions
-            .iter()
-            .enumerate()
-            .map(|(place, function)| (function.name.clone(), place))
-            .collect();
+        let arns = functions.iter().map(arn).collect::<Result<_, _>>().map_err(|_| ConfigError::Arn)?;
+        let by_name =
+            functions.iter().enumerate().map(|(place, function)| (function.name.clone(), place)).collect();
         let guardian = Guardian::start().map_err(|error| ConfigError::Guardian(error.to_string()))?;
         let pool = Pool::new(&config, &functions);
         let shared = Shared {
@@ -116,9 +109,7 @@ impl Host {
             ids: Ids::new(),
             guardian: Arc::new(guardian),
         };
-        Ok(Self {
-            shared: Arc::new(shared),
-        })
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Calls a function by name or ARN with an event's JSON bytes. Dropping the future takes the call out of the
@@ -162,10 +153,7 @@ impl Host {
             environment.signal(Signal::SIGTERM);
         }
         let all_gone = || join_all(environments.iter().map(|environment| environment.gone()));
-        if timeout(self.shared.config.shutdown_grace, all_gone())
-            .await
-            .is_err()
-        {
+        if timeout(self.shared.config.shutdown_grace, all_gone()).await.is_err() {
             for environment in &environments {
                 environment.signal(Signal::SIGKILL);
             }

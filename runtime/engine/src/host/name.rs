@@ -35,8 +35,7 @@ fn is_qualifier(text: &str) -> bool {
 }
 
 fn is_made_of_name_bytes(text: &str) -> bool {
-    text.bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 #[cfg(test)]
@@ -56,16 +55,9 @@ mod tests {
         ] {
             assert_eq!(plain(reference), Some("gradient"), "{reference}");
         }
-        for reference in [
-            "",
-            ":",
-            "a b",
-            "../etc",
-            "arn:aws:s3:::bucket",
-            "gradient:",
-            "gradient:a:b",
-            "arn:aws:lambda",
-        ] {
+        for reference in
+            ["", ":", "a b", "../etc", "arn:aws:s3:::bucket", "gradient:", "gradient:a:b", "arn:aws:lambda"]
+        {
             assert_eq!(plain(reference), None, "{reference}");
         }
     }

@@ -23,16 +23,7 @@ impl Output {
     pub(super) fn new(function: &str, sink: Arc<dyn LogSink>) -> io::Result<(Self, PipeWriter)> {
         let (pipe, writer) = io::pipe()?;
         let ready = Receiver::from_owned_fd(pipe.try_clone()?.into())?;
-        Ok((
-            Self {
-                ready,
-                pipe,
-                lines: Mutex::default(),
-                function: function.to_owned(),
-                sink,
-            },
-            writer,
-        ))
+        Ok((Self { ready, pipe, lines: Mutex::default(), function: function.to_owned(), sink }, writer))
     }
 
     /// Hands lines on until the last writer has closed the pipe.

@@ -54,11 +54,7 @@ pub(super) struct Slot {
 
 impl Slot {
     fn new(pool: &Arc<Pool>, function: usize) -> Self {
-        Self {
-            pool: Arc::clone(pool),
-            function,
-            reusable: None,
-        }
+        Self { pool: Arc::clone(pool), function, reusable: None }
     }
 
     /// Gives the slot back together with the environment in which its invocation ran.
@@ -119,10 +115,7 @@ impl Pool {
             max_concurrency: host.max_concurrency,
             max_idle: host.max_idle,
             queue_size: host.queue_size,
-            reserved: functions
-                .iter()
-                .map(|function| function.reserved_concurrency)
-                .collect(),
+            reserved: functions.iter().map(|function| function.reserved_concurrency).collect(),
             state: Mutex::new(state),
         })
     }
@@ -153,9 +146,7 @@ impl Pool {
             if state.closed {
                 return Err(Refused::Closed);
             }
-            let first = state.waiting[function]
-                .iter()
-                .all(|(_, waiter)| waiter.is_closed());
+            let first = state.waiting[function].iter().all(|(_, waiter)| waiter.is_closed());
             if first && pool.admits(&state, function) {
                 pool.admit(&mut state, function);
                 return Ok(Slot::new(pool, function));
@@ -213,11 +204,8 @@ impl Pool {
                     queue.pop_front();
                 }
             }
-            let head = |function: usize| {
-                state.waiting[function]
-                    .front()
-                    .map(|(ticket, _)| (*ticket, function))
-            };
+            let head =
+                |function: usize| state.waiting[function].front().map(|(ticket, _)| (*ticket, function));
             let ready = (0..state.waiting.len()).filter(|function| self.admits(state, *function));
             let Some((_, function)) = ready.filter_map(head).min() else {
                 return turns;
@@ -235,19 +223,13 @@ impl Pool {
         loop {
             let environment = {
                 let mut state = self.state();
-                match state
-                    .idle
-                    .iter()
-                    .rposition(|environment| environment.function == slot.function)
-                {
+                match state.idle.iter().rposition(|environment| environment.function == slot.function) {
                     Some(position) => state.idle.remove(position),
                     None => {
                         let running: usize = state.running.iter().sum();
                         let over = (running + state.idle.len()).saturating_sub(self.max_concurrency);
                         let over = over.min(state.idle.len());
-                        return Place::Cold {
-                            evicted: state.idle.drain(..over).collect(),
-                        };
+                        return Place::Cold { evicted: state.idle.drain(..over).collect() };
                     }
                 }
             };
@@ -279,10 +261,7 @@ impl Pool {
         let (left, idle) = {
             let mut state = self.state();
             let idle = state.idle.iter().position(|environment| environment.id == id);
-            (
-                state.live.remove(&id),
-                idle.map(|position| state.idle.remove(position)),
-            )
+            (state.live.remove(&id), idle.map(|position| state.idle.remove(position)))
         };
         drop((left, idle));
     }

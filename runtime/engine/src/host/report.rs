@@ -15,14 +15,7 @@ pub(super) fn end(
     failure: Option<&Failure>,
     now: impl FnOnce() -> String,
 ) -> String {
-    let InvocationRecord {
-        request_id,
-        duration_ms,
-        billed_ms,
-        memory_mb,
-        max_memory_mb,
-        ..
-    } = record;
+    let InvocationRecord { request_id, duration_ms, billed_ms, memory_mb, max_memory_mb, .. } = record;
     // Lambda never reports more than the size: at the size means that the limit was hit.
     let used = (*max_memory_mb).min(u64::from(*memory_mb));
     let mut text = String::with_capacity(320);
@@ -88,10 +81,7 @@ mod tests {
         );
         let late = Failure::timed_out("r", Duration::from_secs(3));
         let text = end(&record(Outcome::TimedOut), Some(&late), || "NOW".to_owned());
-        assert!(
-            text.starts_with("NOW r Task timed out after 3.00 seconds\nEND"),
-            "{text}"
-        );
+        assert!(text.starts_with("NOW r Task timed out after 3.00 seconds\nEND"), "{text}");
         assert!(text.ends_with("\tStatus: timeout\t\n"), "{text}");
     }
 }

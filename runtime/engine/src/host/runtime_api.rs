@@ -87,10 +87,7 @@ impl RuntimeApi {
 
     /// What the process said when it could not start.
     pub(super) fn init_error(&self) -> Option<Bytes> {
-        self.init_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.init_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Gives the process an invocation. One at a time.
@@ -102,11 +99,7 @@ impl RuntimeApi {
             drop(answer.send(Answer::Unseen));
         } else {
             let request_id = request_id.to_owned();
-            *current = Current {
-                delivery: Some(delivery),
-                request_id,
-                answer: Some(answer),
-            };
+            *current = Current { delivery: Some(delivery), request_id, answer: Some(answer) };
             drop(current);
             self.arrived.notify_one();
         }
@@ -119,11 +112,7 @@ impl RuntimeApi {
         self.phase.send_replace(Phase::Gone(exit));
         let unseen = current.delivery.take().is_some();
         if let Some(answer) = current.answer.take() {
-            drop(answer.send(if unseen {
-                Answer::Unseen
-            } else {
-                Answer::Exited(exit)
-            }));
+            drop(answer.send(if unseen { Answer::Unseen } else { Answer::Exited(exit) }));
         }
     }
 
@@ -143,10 +132,7 @@ impl RuntimeApi {
             return false;
         }
         // The receiver is gone if the platform has given the invocation up in the meantime.
-        current
-            .answer
-            .take()
-            .is_some_and(|sender| sender.send(answer).is_ok())
+        current.answer.take().is_some_and(|sender| sender.send(answer).is_ok())
     }
 }
 
@@ -190,10 +176,7 @@ fn invocation(delivery: Delivery) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("lambda-runtime-aws-request-id", delivery.request_id);
-    headers.insert(
-        "lambda-runtime-deadline-ms",
-        HeaderValue::from(delivery.deadline_ms),
-    );
+    headers.insert("lambda-runtime-deadline-ms", HeaderValue::from(delivery.deadline_ms));
     headers.insert("lambda-runtime-invoked-function-arn", delivery.arn);
     headers.insert("lambda-runtime-trace-id", delivery.trace_id);
     response
@@ -208,13 +191,7 @@ async fn error(State(api): State<Arc<RuntimeApi>>, Path(id): Path<String>, body:
 }
 
 async fn finish(api: &RuntimeApi, id: &str, body: Body, kind: fn(Bytes) -> Answer) -> Response<Body> {
-    let unknown = || {
-        refusal(
-            StatusCode::BAD_REQUEST,
-            "InvalidRequestID",
-            "not the invocation that runs",
-        )
-    };
+    let unknown = || refusal(StatusCode::BAD_REQUEST, "InvalidRequestID", "not the invocation that runs");
     if !api.is_current(id) {
         return unknown();
     }
@@ -255,17 +232,12 @@ fn accepted() -> Response<Body> {
 }
 
 fn refusal(status: StatusCode, kind: &str, message: &str) -> Response<Body> {
-    answer(
-        status,
-        Body::from(json!({"errorMessage": message, "errorType": kind}).to_string()),
-    )
+    answer(status, Body::from(json!({"errorMessage": message, "errorType": kind}).to_string()))
 }
 
 fn answer(status: StatusCode, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -23,10 +23,7 @@ pub(crate) struct Bench {
 
 /// The fixture as an executable in `folder`, run by the Python interpreter itself and not by a version manager.
 pub(crate) fn bootstrap(folder: &std::path::Path) -> PathBuf {
-    let asked = Command::new("python3")
-        .args(["-c", "import sys; print(sys.executable)"])
-        .output()
-        .unwrap();
+    let asked = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output().unwrap();
     let python = String::from_utf8(asked.stdout).unwrap();
     let path = folder.join("bootstrap");
     let script = include_str!("../fixtures/bootstrap.py");
@@ -46,10 +43,7 @@ pub(crate) fn bootstrap(folder: &std::path::Path) -> PathBuf {
 
 /// A function of the fixture under the name of its handler, with a timeout that no test waits for.
 pub(crate) fn function(handler: &str) -> FunctionConfig {
-    FunctionConfig {
-        timeout_s: 60,
-        ..FunctionConfig::new(handler)
-    }
+    FunctionConfig { timeout_s: 60, ..FunctionConfig::new(handler) }
 }
 
 impl Bench {
@@ -66,11 +60,7 @@ impl Bench {
         };
         let sink = Arc::new(LogFolder::new(folder.path().join("logs")).unwrap());
         let host = Host::new(config, functions, sink, Arc::new(observer)).unwrap();
-        Self {
-            host,
-            folder,
-            records,
-        }
+        Self { host, folder, records }
     }
 
     pub(crate) async fn call(&self, function: &str, event: Value) -> InvokeReply {
@@ -108,12 +98,7 @@ impl Bench {
 
     /// The process of the one busy invocation, once it is there.
     pub(crate) async fn busy(&self) -> u32 {
-        until(|| {
-            self.in_state(ProcessState::Busy)
-                .first()
-                .map(|process| process.pid)
-        })
-        .await
+        until(|| self.in_state(ProcessState::Busy).first().map(|process| process.pid)).await
     }
 }
 
@@ -143,11 +128,8 @@ pub(crate) async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
 
 /// Whether the process is there and no zombie.
 pub(crate) fn is_alive(pid: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-        !stat
-            .rsplit_once(") ")
-            .is_some_and(|(_, rest)| rest.starts_with('Z'))
-    })
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
 }
 
 pub(crate) fn kill(pid: u32) {

@@ -9,35 +9,17 @@ use crate::bench::{Bench, failure, function, is_alive, kill, until, value};
 
 #[tokio::test]
 async fn too_slow_is_killed() {
-    let bench = Bench::new(
-        vec![FunctionConfig {
-            timeout_s: 1,
-            ..function("sleep")
-        }],
-        |_| (),
-    );
+    let bench = Bench::new(vec![FunctionConfig { timeout_s: 1, ..function("sleep") }], |_| ());
     let reply = bench.call("sleep", json!({"ms": 60_000})).await;
     let message = failure(&reply, "Sandbox.Timedout");
-    assert_eq!(
-        message,
-        format!(
-            "RequestId: {} Error: Task timed out after 1.00 seconds",
-            reply.request_id
-        )
-    );
+    assert_eq!(message, format!("RequestId: {} Error: Task timed out after 1.00 seconds", reply.request_id));
     let record = bench.record();
     assert_eq!(record.outcome, Outcome::TimedOut);
     assert!((1000.0..5000.0).contains(&record.duration_ms), "{record:?}");
     let pid = record.pid.unwrap();
     until(|| (!is_alive(pid)).then_some(())).await;
     let log = bench.log("sleep");
-    assert!(
-        log.contains(&format!(
-            " {} Task timed out after 1.00 seconds\nEND",
-            reply.request_id
-        )),
-        "{log}"
-    );
+    assert!(log.contains(&format!(" {} Task timed out after 1.00 seconds\nEND", reply.request_id)), "{log}");
     assert!(log.contains("\tStatus: timeout\t\n"), "{log}");
 
     assert_eq!(bench.call("sleep", json!({"ms": 0})).await.function_error, None);
@@ -51,29 +33,15 @@ async fn an_exit_and_a_signal_are_told_apart() {
         (json!({"exit": 1}), "Runtime exited with error: exit status 1"),
         (json!({"exit": 0}), "Runtime exited without providing a reason"),
         (json!({"signal": 9}), "Runtime exited with error: signal: killed"),
-        (
-            json!({"signal": 15}),
-            "Runtime exited with error: signal: terminated",
-        ),
+        (json!({"signal": 15}), "Runtime exited with error: signal: terminated"),
     ] {
         let reply = bench.call("crash", event).await;
         let message = failure(&reply, "Runtime.ExitError");
         assert_eq!(message, format!("RequestId: {} Error: {text}", reply.request_id));
-        assert_eq!(
-            (bench.record().outcome, bench.record().cold),
-            (Outcome::Exited, true)
-        );
+        assert_eq!((bench.record().outcome, bench.record().cold), (Outcome::Exited, true));
     }
-    assert!(
-        bench
-            .log("crash")
-            .contains("signal: killed\nRuntime.ExitError\nEND")
-    );
-    assert!(
-        bench
-            .log("crash")
-            .contains("\tStatus: error\tError Type: Runtime.ExitError\t\n")
-    );
+    assert!(bench.log("crash").contains("signal: killed\nRuntime.ExitError\nEND"));
+    assert!(bench.log("crash").contains("\tStatus: error\tError Type: Runtime.ExitError\t\n"));
 }
 
 #[tokio::test]
@@ -81,65 +49,37 @@ async fn too_much_memory_is_killed() {
     let bench = Bench::new(vec![function("allocate")], |_| ());
     let reply = bench.call("allocate", json!({"mb": 300, "ms": 60_000})).await;
     let message = failure(&reply, "Runtime.ExitError");
-    assert!(
-        message.ends_with("Error: Runtime exited with error: signal: killed"),
-        "{message}"
-    );
+    assert!(message.ends_with("Error: Runtime exited with error: signal: killed"), "{message}");
     let record = bench.record();
     assert_eq!(record.outcome, Outcome::OutOfMemory);
-    assert!(
-        record.max_memory_mb > 128 && record.duration_ms < 30_000.0,
-        "{record:?}"
-    );
-    assert!(
-        bench
-            .log("allocate")
-            .contains("\tMemory Size: 128 MB\tMax Memory Used: 128 MB\t")
-    );
+    assert!(record.max_memory_mb > 128 && record.duration_ms < 30_000.0, "{record:?}");
+    assert!(bench.log("allocate").contains("\tMemory Size: 128 MB\tMax Memory Used: 128 MB\t"));
 
     // Freed before anyone looked: the kernel has kept the peak.
     let reply = bench.call("allocate", json!({"mb": 300, "free": true})).await;
     failure(&reply, "Runtime.ExitError");
     assert_eq!(bench.record().outcome, Outcome::OutOfMemory);
 
-    assert_eq!(
-        bench.call("allocate", json!({"mb": 20})).await.function_error,
-        None
-    );
+    assert_eq!(bench.call("allocate", json!({"mb": 20})).await.function_error, None);
 }
 
 #[tokio::test]
 async fn a_process_that_cannot_start_is_an_answer() {
     let small =
         |host: &mut stepgrad_engine::host::HostConfig| host.init_timeout = Duration::from_millis(1500);
-    let functions = ["init_exit", "init_error", "init_slow", "init_allocate"]
-        .map(function)
-        .into();
+    let functions = ["init_exit", "init_error", "init_slow", "init_allocate"].map(function).into();
     let bench = Bench::new(functions, small);
 
     let message = failure(&bench.call("init_exit", json!({})).await, "Runtime.ExitError");
-    assert!(
-        message.ends_with("Error: Runtime exited with error: exit status 3"),
-        "{message}"
-    );
+    assert!(message.ends_with("Error: Runtime exited with error: exit status 3"), "{message}");
     assert_eq!(bench.record().outcome, Outcome::InitFailed);
-    assert!(
-        bench.log("init_exit").starts_with("cannot start\nSTART"),
-        "{}",
-        bench.log("init_exit")
-    );
+    assert!(bench.log("init_exit").starts_with("cannot start\nSTART"), "{}", bench.log("init_exit"));
 
     let message = failure(&bench.call("init_error", json!({})).await, "Test.NoConfig");
-    assert_eq!(
-        (message.as_str(), bench.record().outcome),
-        ("no configuration", Outcome::InitFailed)
-    );
+    assert_eq!((message.as_str(), bench.record().outcome), ("no configuration", Outcome::InitFailed));
 
     let message = failure(&bench.call("init_slow", json!({})).await, "Sandbox.Timedout");
-    assert!(
-        message.ends_with("Task timed out after 1.50 seconds"),
-        "{message}"
-    );
+    assert!(message.ends_with("Task timed out after 1.50 seconds"), "{message}");
 
     failure(&bench.call("init_allocate", json!({})).await, "Runtime.ExitError");
     assert_eq!(bench.record().outcome, Outcome::OutOfMemory);
@@ -163,10 +103,7 @@ async fn killed_while_busy_the_caller_hears_at_once_and_the_next_call_succeeds()
     kill(bench.busy().await);
     let reply = call.await.unwrap().unwrap();
     let message = failure(&reply, "Runtime.ExitError");
-    assert!(
-        message.ends_with("Error: Runtime exited with error: signal: killed"),
-        "{message}"
-    );
+    assert!(message.ends_with("Error: Runtime exited with error: signal: killed"), "{message}");
     assert!(bench.record().duration_ms < 30_000.0);
     assert_eq!(bench.call("sleep", json!({"ms": 1})).await.function_error, None);
 }
@@ -213,15 +150,8 @@ async fn a_caller_that_goes_away_leaves_the_function_running() {
     bench.call("sleep", json!({"ms": 0})).await;
     let records = bench.records.lock().unwrap().clone();
     assert_eq!(records.len(), 2);
-    assert!(
-        records
-            .iter()
-            .all(|record| (record.pid, record.outcome) == (Some(pid), Outcome::Succeeded))
-    );
-    assert!(
-        records[0].duration_ms >= 700.0 && records[1].queued_ms > 100.0,
-        "{records:?}"
-    );
+    assert!(records.iter().all(|record| (record.pid, record.outcome) == (Some(pid), Outcome::Succeeded)));
+    assert!(records[0].duration_ms >= 700.0 && records[1].queued_ms > 100.0, "{records:?}");
 }
 
 #[tokio::test]
@@ -231,12 +161,7 @@ async fn after_shutdown_nothing_lives_and_calls_are_refused() {
     bench.call("echo", json!({})).await;
     let call = bench.spawn("sleep", json!({"ms": 60_000}));
     bench.busy().await;
-    let pids: Vec<u32> = bench
-        .host
-        .live_processes()
-        .iter()
-        .map(|process| process.pid)
-        .collect();
+    let pids: Vec<u32> = bench.host.live_processes().iter().map(|process| process.pid).collect();
     assert_eq!(pids.len(), 3);
 
     bench.host.shutdown().await;

@@ -12,12 +12,7 @@ use crate::bench::{Bench, function, is_alive, until};
 #[tokio::test]
 async fn functions_end_with_a_host_that_is_killed() {
     let mut host = Command::new(std::env::current_exe().unwrap());
-    host.args([
-        "--exact",
-        "lifecycle::a_host_for_the_test_above",
-        "--ignored",
-        "--nocapture",
-    ]);
+    host.args(["--exact", "lifecycle::a_host_for_the_test_above", "--ignored", "--nocapture"]);
     let mut host = host.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let lines = BufReader::new(host.stdout.take().unwrap()).lines();
     let pids: Vec<u32> = lines

@@ -28,9 +28,6 @@ async fn calls_per_second() {
         let begin = Instant::now();
         run(calls).await;
         let rate = (calls * callers) as f64 / begin.elapsed().as_secs_f64();
-        println!(
-            "{callers} callers: {rate:.0} calls/s, {} processes",
-            bench.host.totals().cold_starts
-        );
+        println!("{callers} callers: {rate:.0} calls/s, {} processes", bench.host.totals().cold_starts);
     }
 }

@@ -14,10 +14,7 @@ async fn calls_beyond_the_limit_wait_their_turn() {
     }
     let records = bench.records.lock().unwrap().clone();
     assert_eq!(records.iter().filter(|record| record.cold).count(), 2);
-    assert!(
-        records.iter().filter(|record| record.queued_ms >= 50.0).count() >= 4,
-        "{records:?}"
-    );
+    assert!(records.iter().filter(|record| record.queued_ms >= 50.0).count() >= 4, "{records:?}");
     assert_eq!(bench.in_state(ProcessState::Idle).len(), 2);
 }
 
@@ -32,10 +29,7 @@ async fn a_full_queue_throttles_and_a_caller_that_leaves_makes_room() {
     let waiting = bench.spawn("sleep", json!({"ms": 0}));
     tokio::task::yield_now().await;
     let refused = bench.try_call("sleep", json!({})).await.unwrap_err();
-    assert!(
-        matches!(refused, HostError::Throttled { reserved: false, .. }),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, HostError::Throttled { reserved: false, .. }), "{refused:?}");
     assert_eq!(
         (refused.name(), refused.to_string().as_str()),
         ("TooManyRequestsException", "Rate Exceeded.")
@@ -67,14 +61,8 @@ async fn the_queue_is_first_come_first_served_over_all_functions() {
     for call in calls {
         call.await.unwrap().unwrap();
     }
-    let served: Vec<String> = bench
-        .records
-        .lock()
-        .unwrap()
-        .iter()
-        .skip(1)
-        .map(|record| record.function.clone())
-        .collect();
+    let served: Vec<String> =
+        bench.records.lock().unwrap().iter().skip(1).map(|record| record.function.clone()).collect();
     assert_eq!(served, order);
 }
 
@@ -88,12 +76,8 @@ async fn an_idle_environment_of_another_function_makes_room() {
     bench.call("echo", json!({})).await;
     // Of the two idle ones that of `sleep` was used longer ago.
     bench.call("environment", json!({})).await;
-    let mut functions: Vec<String> = bench
-        .host
-        .live_processes()
-        .into_iter()
-        .map(|process| process.function)
-        .collect();
+    let mut functions: Vec<String> =
+        bench.host.live_processes().into_iter().map(|process| process.function).collect();
     functions.sort();
     assert_eq!(functions, ["echo", "environment"]);
 }
@@ -101,9 +85,7 @@ async fn an_idle_environment_of_another_function_makes_room() {
 #[tokio::test]
 async fn the_most_recently_used_environment_is_taken_and_few_are_kept() {
     let bench = Bench::new(vec![function("sleep")], |host| host.max_idle = 2);
-    let calls: Vec<_> = (0..4)
-        .map(|place| bench.spawn("sleep", json!({"ms": 300 + 150 * place})))
-        .collect();
+    let calls: Vec<_> = (0..4).map(|place| bench.spawn("sleep", json!({"ms": 300 + 150 * place}))).collect();
     for call in calls {
         call.await.unwrap().unwrap();
     }
@@ -115,36 +97,22 @@ async fn the_most_recently_used_environment_is_taken_and_few_are_kept() {
 
 #[tokio::test]
 async fn a_reservation_is_a_limit_and_a_guarantee() {
-    let reserved = |handler, count| FunctionConfig {
-        reserved_concurrency: Some(count),
-        ..function(handler)
-    };
+    let reserved = |handler, count| FunctionConfig { reserved_concurrency: Some(count), ..function(handler) };
     let functions = vec![reserved("sleep", 1), function("environment"), reserved("echo", 0)];
     let bench = Bench::new(functions, |host| host.max_concurrency = 2);
     let slow = |name: &'static str, event: Value| bench.spawn(name, event);
-    let calls = [
-        slow("sleep", json!({"ms": 400})),
-        slow("sleep", json!({"ms": 0})),
-        slow("environment", json!({})),
-    ];
+    let calls =
+        [slow("sleep", json!({"ms": 400})), slow("sleep", json!({"ms": 0})), slow("environment", json!({}))];
     // The function without a reservation does not stand behind the one that waits for its own.
     for call in calls {
         call.await.unwrap().unwrap();
     }
     let records = bench.records.lock().unwrap().clone();
     assert!(
-        records
-            .iter()
-            .all(|record| record.function != "sleep" || record.pid == records.last().unwrap().pid)
+        records.iter().all(|record| record.function != "sleep" || record.pid == records.last().unwrap().pid)
     );
-    let environment = records
-        .iter()
-        .find(|record| record.function == "environment")
-        .unwrap();
+    let environment = records.iter().find(|record| record.function == "environment").unwrap();
     assert!(environment.queued_ms < 300.0, "{environment:?}");
     let refused = bench.try_call("echo", json!({})).await.unwrap_err();
-    assert!(
-        matches!(refused, HostError::Throttled { reserved: true, .. }),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, HostError::Throttled { reserved: true, .. }), "{refused:?}");
 }

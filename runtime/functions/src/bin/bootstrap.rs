@@ -1,3 +1,17 @@
-//! The AWS Lambda custom runtime.
+//! The AWS Lambda custom runtime: serves the function that `_HANDLER` names (see [`stepgrad_runtime::serve`]).
+#![expect(clippy::disallowed_methods, reason = "the environment is bootstrap's to read")]
 
-fn main() {}
+use std::io::Write;
+use std::process::ExitCode;
+
+// One event at a time: a second thread would only wait.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match stepgrad_runtime::serve::serve(|name| std::env::var(name).ok()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            drop(writeln!(std::io::stderr(), "{error}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Serves one function on the Lambda Runtime API: the handler that `_HANDLER` names, one event after the other,
+//! until the API is gone. What the function computes stands in [`crate::handlers`].
+
+use std::any::Any;
+use std::future::Future;
+use std::io::Write;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use lambda_runtime_api_client::{PooledClient, body::Body, build_request};
+use serde_json::Value;
+use stepgrad_contract::{ErrorKind, Function, FunctionError};
+
+use crate::handlers::{self, Environment};
+
+/// What Lambda sets in every execution environment, and `lambda_runtime` panics without.
+const VARIABLES: [&str; 5] = [
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "_HANDLER",
+];
+
+/// Why a process serves nothing, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Nobody would send events.
+    #[error("{0} is not set: bootstrap is started by AWS Lambda or by stepgrad's function host, not by hand")]
+    NotInLambda(&'static str),
+    /// The function cannot start; the Runtime API has been told so.
+    #[error("{name}: {0}", name = .0.kind.name())]
+    Init(FunctionError),
+    /// The Runtime API is gone.
+    #[error("the Runtime API is gone: {0}")]
+    Api(lambda_runtime::Error),
+}
+
+/// Serves the function that the environment variables `get` name.
+///
+/// # Errors
+/// If this is no execution environment of Lambda, the function cannot start, or the Runtime API is gone.
+pub async fn serve(get: impl Fn(&str) -> Option<String>) -> Result<(), ServeError> {
+    if let Some(missing) = VARIABLES.into_iter().find(|name| get(name).is_none()) {
+        return Err(ServeError::NotInLambda(missing));
+    }
+    let (function, environment) = match start(&get) {
+        Ok(started) => started,
+        Err(error) => {
+            report(&error).await.map_err(ServeError::Api)?;
+            return Err(ServeError::Init(error));
+        }
+    };
+    let environment = Arc::new(environment);
+    let service = service_fn(move |event: LambdaEvent<Value>| {
+        let environment = Arc::clone(&environment);
+        async move {
+            let reply = guard(function, handlers::dispatch(function, &environment, event.payload)).await;
+            reply.map_err(|error| {
+                log(&event.context.request_id, &error);
+                diagnostic(&error)
+            })
+        }
+    });
+    lambda_runtime::run(service).await.map_err(ServeError::Api)
+}
+
+/// The function and what it finds in its environment.
+fn start(get: impl Fn(&str) -> Option<String>) -> Result<(Function, Environment), FunctionError> {
+    let handler = get("_HANDLER").unwrap_or_default();
+    let function = Function::from_name(&handler).ok_or_else(|| {
+        let names = Function::ALL.map(Function::name).join(", ");
+        let message =
+            format!("there is no handler `{handler}`: set the function's handler to one of {names}");
+        FunctionError::new(ErrorKind::InvalidEvent, message)
+    })?;
+    Ok((function, Environment::from_variables(get)?))
+}
+
+/// Tells the Runtime API that the function cannot start, so that its caller reads why.
+async fn report(error: &FunctionError) -> Result<(), lambda_runtime::Error> {
+    let request = build_request()
+        .method("POST")
+        .uri("/2018-06-01/runtime/init/error")
+        .header("lambda-runtime-function-error-type", error.kind.name())
+        .body(Body::from(serde_json::to_vec(&diagnostic(error))?))?;
+    PooledClient::builder().build().call(request).await?;
+    Ok(())
+}
+
+/// Makes a panic of a handler an error of the function: the process goes on with the next event.
+async fn guard<T>(
+    function: Function,
+    work: impl Future<Output = Result<T, FunctionError>>,
+) -> Result<T, FunctionError> {
+    // Handlers share nothing that a panic could leave half done: what they write is written whole or not at all.
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
+        let message = format!("the handler {function} panicked, please report it: {}", text(&*panic));
+        Err(FunctionError::new(ErrorKind::Internal, message))
+    })
+}
+
+/// What a panic said; a C++ stack trace that follows libtorch's message is left to the log.
+fn text(panic: &(dyn Any + Send)) -> &str {
+    let whole = panic.downcast_ref::<&str>().copied();
+    let whole = whole.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    whole.and_then(|text| text.lines().next()).unwrap_or("no message")
+}
+
+fn diagnostic(error: &FunctionError) -> Diagnostic {
+    Diagnostic { error_type: error.kind.name().to_owned(), error_message: error.message.clone() }
+}
+
+fn log(request_id: &str, error: &FunctionError) {
+    // Standard error is the function's log; where it is closed nobody reads it.
+    drop(writeln!(std::io::stderr(), "ERROR RequestId: {request_id} {}: {error}", error.kind.name()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{guard, serve, start};
+    use stepgrad_contract::{ErrorKind, Function, FunctionError};
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_of_the_function() {
+        let panicking = async {
+            if Function::ALL.len() > 1 {
+                panic!("index out of range\nstack trace");
+            }
+            Ok(())
+        };
+        let error = guard(Function::Gradient, panicking).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Internal);
+        let text = "the handler gradient panicked, please report it: index out of range";
+        assert_eq!(error.message, text);
+        let passed = guard(Function::Gradient, async { Ok::<_, FunctionError>(1) }).await;
+        assert_eq!(passed, Ok(1));
+    }
+
+    #[test]
+    fn an_unknown_handler_is_answered_with_the_names() {
+        let error = start(|name| (name == "_HANDLER").then(|| "gradients".to_owned())).unwrap_err();
+        assert!(error.message.starts_with("there is no handler `gradients`: "), "{error}");
+        assert!(Function::ALL.iter().all(|function| error.message.contains(function.name())), "{error}");
+    }
+
+    #[tokio::test]
+    async fn started_by_hand_it_says_by_whom_it_is_started() {
+        let error = serve(|_| None).await.unwrap_err();
+        assert!(error.to_string().starts_with("AWS_LAMBDA_RUNTIME_API is not set: bootstrap is started by"));
+    }
+}

@@ -1,0 +1,88 @@
+//! The binary `bootstrap` under the engine's function host: separate processes, the real Runtime API.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use stepgrad_engine::host::{Discard, FunctionConfig, Host, HostConfig, InvocationRecord};
+
+fn host(folder: &tempfile::TempDir, handlers: &[&str]) -> Host {
+    let function = |handler: &&str| {
+        let mut config = FunctionConfig { memory_mb: 1024, timeout_s: 60, ..FunctionConfig::new(*handler) };
+        let root = folder.path().to_str().unwrap();
+        config.environment.insert("STEPGRAD_STORE".to_owned(), format!("file://{root}"));
+        config.environment.insert("STEPGRAD_DATA".to_owned(), root.to_owned());
+        config
+    };
+    let config = HostConfig {
+        init_timeout: std::time::Duration::from_secs(60),
+        ..HostConfig::new(env!("CARGO_BIN_EXE_bootstrap"))
+    };
+    let functions = handlers.iter().map(function).collect();
+    Host::new(config, functions, Arc::new(Discard), Arc::new(|_: &InvocationRecord| ())).unwrap()
+}
+
+async fn call(host: &Host, function: &str, event: Value) -> Value {
+    let reply = host.call(function, Bytes::from(event.to_string())).await.unwrap();
+    assert_eq!(reply.function_error.as_deref(), Some("Unhandled"));
+    serde_json::from_slice(&reply.payload).unwrap()
+}
+
+#[tokio::test]
+async fn an_event_of_another_kind_is_an_error_and_the_process_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(&folder, &["gradient"]);
+    for _ in 0..3 {
+        let error = call(&host, "gradient", json!({"nonsense": true})).await;
+        assert_eq!(error["errorType"], "Stepgrad.InvalidEvent", "{error}");
+        assert!(
+            error["errorMessage"].as_str().unwrap().contains("the event is not one of gradient"),
+            "{error}"
+        );
+    }
+    assert_eq!(host.totals().cold_starts, 1);
+    host.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_unknown_handler_does_not_start_and_names_those_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(&folder, &["gradients"]);
+    let error = call(&host, "gradients", json!({})).await;
+    assert_eq!(error["errorType"], "Stepgrad.InvalidEvent", "{error}");
+    let message = error["errorMessage"].as_str().unwrap();
+    assert!(
+        message.contains("there is no handler `gradients`") && message.contains("synchronise"),
+        "{message}"
+    );
+    host.shutdown().await;
+}
+
+/// `cargo test -p stepgrad-runtime --test bootstrap -- --ignored --nocapture`
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+#[expect(clippy::print_stdout, clippy::disallowed_methods, reason = "its result")]
+async fn calls_per_second() {
+    let folder = tempfile::tempdir().unwrap();
+    for callers in [1, 8] {
+        let host = host(&folder, &["gradient"]);
+        let run = async |calls: usize| {
+            let tasks = (0..callers).map(|_| {
+                let host = host.clone();
+                tokio::spawn(async move {
+                    for _ in 0..calls {
+                        call(&host, "gradient", json!({})).await;
+                    }
+                })
+            });
+            futures::future::join_all(tasks.collect::<Vec<_>>()).await;
+        };
+        run(20).await;
+        let begin = std::time::Instant::now();
+        run(4000 / callers).await;
+        let rate = 4000.0 / begin.elapsed().as_secs_f64();
+        println!("{callers} callers: {rate:.0} calls/s, {:?}", host.totals());
+        host.shutdown().await;
+    }
+}
