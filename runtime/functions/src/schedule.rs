@@ -88,10 +88,7 @@ impl Schedule {
         match self.every {
             Every::Batches(batches) => {
                 let largest = self.shards.iter().copied().max().unwrap_or(0);
-                largest
-                    .saturating_mul(self.passes)
-                    .div_ceil(batches.max(1))
-                    .max(1)
+                largest.saturating_mul(self.passes).div_ceil(batches.max(1)).max(1)
             }
             Every::Epochs(_) => 1,
         }
@@ -122,10 +119,7 @@ impl Schedule {
     #[must_use]
     pub fn batches(&self, peer: u32) -> u32 {
         let place = (peer as usize).checked_sub(1);
-        place
-            .and_then(|place| self.shards.get(place))
-            .copied()
-            .unwrap_or(0)
+        place.and_then(|place| self.shards.get(place)).copied().unwrap_or(0)
     }
 
     /// What `peer` works on in `round`, both from 1.
@@ -144,11 +138,7 @@ impl Schedule {
             }
             Every::Epochs(_) => {
                 let epochs = self.epochs_after(round).saturating_sub(self.epochs_after(before));
-                Work {
-                    epoch: self.epochs_after(before) + 1,
-                    first: 1,
-                    last: pass.saturating_mul(epochs),
-                }
+                Work { epoch: self.epochs_after(before) + 1, first: 1, last: pass.saturating_mul(epochs) }
             }
         }
     }
@@ -159,10 +149,7 @@ impl Schedule {
         let batches = self.batches(peer).max(1);
         let before = work.epoch.saturating_sub(1).saturating_mul(self.passes);
         let offset = place.saturating_sub(1);
-        (
-            before.saturating_add(offset / batches).saturating_add(1),
-            offset % batches + 1,
-        )
+        (before.saturating_add(offset / batches).saturating_add(1), offset % batches + 1)
     }
 
     /// Whether a round is whole passes over the shard.
@@ -178,12 +165,7 @@ mod tests {
     use stepgrad_contract::training::Every;
 
     fn schedule(shards: &[u32], epochs: u32, passes: u32, every: Every) -> Schedule {
-        Schedule {
-            shards: shards.to_vec(),
-            epochs,
-            passes,
-            every,
-        }
+        Schedule { shards: shards.to_vec(), epochs, passes, every }
     }
 
     #[test]
@@ -202,9 +184,7 @@ mod tests {
             }
         }
         assert_eq!(
-            (1..=9)
-                .map(|round| schedule.epochs_after(round))
-                .collect::<Vec<_>>(),
+            (1..=9).map(|round| schedule.epochs_after(round)).collect::<Vec<_>>(),
             [0, 0, 1, 1, 1, 2, 2, 2, 3]
         );
         assert_eq!((schedule.is_last(8), schedule.is_last(9)), (false, true));
@@ -214,35 +194,12 @@ mod tests {
     #[test]
     fn a_round_of_epochs_takes_whole_passes() {
         let schedule = schedule(&[3, 2], 5, 2, Every::Epochs(2));
-        assert_eq!(
-            schedule.work(1, 1),
-            Work {
-                epoch: 1,
-                first: 1,
-                last: 12
-            }
-        );
-        assert_eq!(
-            schedule.work(3, 2),
-            Work {
-                epoch: 5,
-                first: 1,
-                last: 4
-            },
-            "the last round is shorter"
-        );
-        assert_eq!(
-            (1..=3)
-                .map(|round| schedule.epochs_after(round))
-                .collect::<Vec<_>>(),
-            [2, 4, 5]
-        );
+        assert_eq!(schedule.work(1, 1), Work { epoch: 1, first: 1, last: 12 });
+        assert_eq!(schedule.work(3, 2), Work { epoch: 5, first: 1, last: 4 }, "the last round is shorter");
+        assert_eq!((1..=3).map(|round| schedule.epochs_after(round)).collect::<Vec<_>>(), [2, 4, 5]);
         let work = schedule.work(2, 2);
         let passes: Vec<_> = work.places().map(|place| schedule.pass(2, work, place)).collect();
-        assert_eq!(
-            passes,
-            [(5, 1), (5, 2), (6, 1), (6, 2), (7, 1), (7, 2), (8, 1), (8, 2)]
-        );
+        assert_eq!(passes, [(5, 1), (5, 2), (6, 1), (6, 2), (7, 1), (7, 2), (8, 1), (8, 2)]);
     }
 
     #[test]
@@ -251,9 +208,7 @@ mod tests {
         assert_eq!(schedule.rounds_per_epoch(), 2);
         let work = schedule.work(2, 1);
         assert_eq!(
-            work.places()
-                .map(|place| schedule.pass(1, work, place))
-                .collect::<Vec<_>>(),
+            work.places().map(|place| schedule.pass(1, work, place)).collect::<Vec<_>>(),
             [(2, 2), (2, 3)]
         );
     }

@@ -31,11 +31,7 @@ pub fn invalid_model(what: impl Into<String>) -> impl FnOnce(TchError) -> Functi
 #[must_use]
 pub fn first_line(error: &TchError) -> String {
     let text = error.to_string();
-    text.lines()
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches('.')
-        .to_owned()
+    text.lines().next().unwrap_or_default().trim_end_matches('.').to_owned()
 }
 
 /// A tensor of a file as libtorch's, copied.
@@ -50,15 +46,9 @@ pub fn load(name: &str, stored: &Stored) -> Result<Tensor, FunctionError> {
         Dtype::F64 => Kind::Double,
     };
     let misfit = || {
-        FunctionError::new(
-            ErrorKind::InvalidModel,
-            format!("tensor {name} has not the size of its shape"),
-        )
+        FunctionError::new(ErrorKind::InvalidModel, format!("tensor {name} has not the size of its shape"))
     };
-    let needed = stored
-        .shape
-        .iter()
-        .try_fold(stored.dtype.size(), |size, length| size.checked_mul(*length));
+    let needed = stored.shape.iter().try_fold(stored.dtype.size(), |size, length| size.checked_mul(*length));
     if needed != Some(stored.data.len()) {
         return Err(misfit());
     }
@@ -93,11 +83,7 @@ pub fn store(name: &str, tensor: &Tensor) -> Result<Stored, FunctionError> {
     let elements = tensor.numel();
     let mut data = vec![0; elements * dtype.size()];
     tensor.f_copy_data_u8(&mut data, elements).map_err(cannot())?;
-    let shape = tensor
-        .size()
-        .iter()
-        .map(|length| usize::try_from(*length).unwrap_or_default())
-        .collect();
+    let shape = tensor.size().iter().map(|length| usize::try_from(*length).unwrap_or_default()).collect();
     Ok(Stored { dtype, shape, data })
 }
 
@@ -124,10 +110,7 @@ mod tests {
         ] {
             assert_eq!(store("x", &load("x", &tensor).unwrap()).unwrap(), tensor);
         }
-        let torn = Tensor {
-            data: vec![0; 5],
-            ..Tensor::f32(vec![2], &[1.0, 2.0])
-        };
+        let torn = Tensor { data: vec![0; 5], ..Tensor::f32(vec![2], &[1.0, 2.0]) };
         assert_eq!(load("x", &torn).unwrap_err().kind, ErrorKind::InvalidModel);
         let halves = tch::Tensor::zeros([2], (tch::Kind::Half, tch::Device::Cpu));
         assert!(store("x", &halves).unwrap_err().message.contains("Half"));

@@ -22,37 +22,21 @@ impl Batch {
     /// [`ErrorKind::InvalidData`] where it is not a batch of this data.
     pub fn load(file: &TensorFile, manifest: &Manifest) -> Result<Self, FunctionError> {
         let invalid = |what: &str| FunctionError::new(ErrorKind::InvalidData, format!("the batch {what}"));
-        let tensor = |name: &str| {
-            file.tensors
-                .get(name)
-                .ok_or_else(|| invalid(&format!("has no tensor {name}")))
-        };
+        let tensor =
+            |name: &str| file.tensors.get(name).ok_or_else(|| invalid(&format!("has no tensor {name}")));
         let y = torch::load("y", tensor("y")?)?;
         let x = match file.tensors.get("x") {
             Some(x) => torch::load("x", x)?,
             None => {
-                let integers = |name| {
-                    tensor(name)?
-                        .as_i64()
-                        .ok_or_else(|| invalid("has starts that are no integers"))
-                };
-                let values = tensor("values")?
-                    .as_f32()
-                    .ok_or_else(|| invalid("has values of another type"))?;
-                dense(
-                    &integers("indptr")?,
-                    &integers("indices")?,
-                    &values,
-                    &manifest.shape,
-                )
-                .ok_or_else(|| invalid("has a sparse row out of bounds"))?
+                let integers =
+                    |name| tensor(name)?.as_i64().ok_or_else(|| invalid("has starts that are no integers"));
+                let values =
+                    tensor("values")?.as_f32().ok_or_else(|| invalid("has values of another type"))?;
+                dense(&integers("indptr")?, &integers("indices")?, &values, &manifest.shape)
+                    .ok_or_else(|| invalid("has a sparse row out of bounds"))?
             }
         };
-        let shape: Vec<i64> = y
-            .size()
-            .into_iter()
-            .chain(manifest.shape.iter().copied())
-            .collect();
+        let shape: Vec<i64> = y.size().into_iter().chain(manifest.shape.iter().copied()).collect();
         if y.dim() != 1 || x.size() != shape {
             return Err(invalid(&format!(
                 "has shape {:?} for samples of shape {:?}",
@@ -85,10 +69,7 @@ fn dense(starts: &[i64], indices: &[i64], values: &[f32], shape: &[i64]) -> Opti
             dense[row * features + index] = *value;
         }
     }
-    Tensor::f_from_slice(&dense)
-        .ok()?
-        .f_view([i64::try_from(rows).ok()?, *shape.first()?])
-        .ok()
+    Tensor::f_from_slice(&dense).ok()?.f_view([i64::try_from(rows).ok()?, *shape.first()?]).ok()
 }
 
 fn apply(transform: &Transform, x: &Tensor) -> Result<Tensor, TchError> {
@@ -100,17 +81,12 @@ fn apply(transform: &Transform, x: &Tensor) -> Result<Tensor, TchError> {
                 *second = i64::try_from(shift.len()).unwrap_or(i64::MAX);
             }
             let constants = |values: &[f64]| {
-                Tensor::f_from_slice(values)?
-                    .f_to_kind(Kind::Float)?
-                    .f_view(shape.as_slice())
+                Tensor::f_from_slice(values)?.f_to_kind(Kind::Float)?.f_view(shape.as_slice())
             };
             x.f_sub(&constants(shift)?)?.f_mul(&constants(scale)?)
         }
         Transform::UnitLength => {
-            let squares = x
-                .f_mul(x)?
-                .f_flatten(1, -1)?
-                .f_sum_dim_intlist(1_i64, false, Kind::Float)?;
+            let squares = x.f_mul(x)?.f_flatten(1, -1)?.f_sum_dim_intlist(1_i64, false, Kind::Float)?;
             let lengths = squares.f_sqrt()?;
             // Zero stays zero.
             let lengths = lengths.f_where_self(&lengths.f_gt(0.0)?, &lengths.f_ones_like()?)?;

@@ -15,9 +15,9 @@ pub(super) fn read(path: &Path, role: Role) -> Result<Samples, FunctionError> {
         let mut stream = Stream::open(&file)?;
         let record = (1 + PIXELS) as u64;
         if stream.length().is_some_and(|length| length % record != 0) {
-            return Err(stream.invalid(format!(
-                "the file's length is no multiple of {record}, the size of a record"
-            )));
+            return Err(
+                stream.invalid(format!("the file's length is no multiple of {record}, the size of a record"))
+            );
         }
         let mut record = [0; 1 + PIXELS];
         while !stream.at_end()? {
@@ -38,12 +38,8 @@ fn parts(path: &Path, role: Role) -> Result<Vec<PathBuf>, FunctionError> {
     }
     let files = files(path)?;
     let starting = |start: &str| -> Vec<PathBuf> {
-        let name = |path: &PathBuf| {
-            path.file_name()
-                .and_then(|name| name.to_str())
-                .unwrap_or_default()
-                .to_owned()
-        };
+        let name =
+            |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         files
             .iter()
             .filter(|path| name(path).starts_with(start) && name(path).contains(".bin"))
@@ -51,11 +47,7 @@ fn parts(path: &Path, role: Role) -> Result<Vec<PathBuf>, FunctionError> {
             .collect()
     };
     let (batches, test) = (starting("data_batch"), starting("test_batch"));
-    let parts = if role == Role::Validation && !test.is_empty() {
-        test
-    } else {
-        batches
-    };
+    let parts = if role == Role::Validation && !test.is_empty() { test } else { batches };
     match parts.is_empty() {
         true => Err(invalid(format!(
             "{}: there is no data_batch_*.bin (the binary version) in it",

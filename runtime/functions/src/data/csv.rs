@@ -12,16 +12,11 @@ pub(super) fn read(path: &Path, label: &str) -> Result<Samples, FunctionError> {
     let stream = Stream::open(path)?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(stream);
     let refused = |error: csv::Error| {
-        let line = error
-            .position()
-            .map(|place| format!(":{}", place.line()))
-            .unwrap_or_default();
+        let line = error.position().map(|place| format!(":{}", place.line())).unwrap_or_default();
         at(format!("{line}: {error}"))
     };
     let header = reader.headers().map_err(refused)?.clone();
-    let columns: Vec<_> = (0..header.len())
-        .filter(|column| header.get(*column) == Some(label))
-        .collect();
+    let columns: Vec<_> = (0..header.len()).filter(|column| header.get(*column) == Some(label)).collect();
     let &[class] = columns.as_slice() else {
         let found = header.iter().collect::<Vec<_>>().join(", ");
         let shown: String = found.chars().take(200).collect();
@@ -43,7 +38,9 @@ pub(super) fn read(path: &Path, label: &str) -> Result<Samples, FunctionError> {
         for (column, text) in record.iter().enumerate().filter(|(column, _)| *column != class) {
             let value = text.parse::<f32>().ok().filter(|value| value.is_finite()).ok_or_else(|| {
                 let name = header.get(column).unwrap_or_default();
-                at(format!(":{line}: {text:?} in column {name} is not a finite number: fill it in or drop the row"))
+                at(format!(
+                    ":{line}: {text:?} in column {name} is not a finite number: fill it in or drop the row"
+                ))
             })?;
             values.push(value);
         }

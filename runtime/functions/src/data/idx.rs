@@ -17,15 +17,11 @@ pub(super) fn read(path: &Path, role: Role) -> Result<Samples, FunctionError> {
     let mut labels = Stream::open(&labels)?;
     let sizes = header(&mut images, 2..=4)?;
     let classes = header(&mut labels, 1..=1)?;
-    let (count, sample) = sizes
-        .split_first()
-        .ok_or_else(|| images.invalid("no dimensions"))?;
+    let (count, sample) = sizes.split_first().ok_or_else(|| images.invalid("no dimensions"))?;
     if classes.first() != Some(count) {
         return Err(labels.invalid(format!("{classes:?} labels for {count} samples")));
     }
-    let values = sample
-        .iter()
-        .try_fold(1_u64, |product, size| product.checked_mul(u64::from(*size)));
+    let values = sample.iter().try_fold(1_u64, |product, size| product.checked_mul(u64::from(*size)));
     let values = values.filter(|values| *values > 0 && *values <= 1 << 28);
     let values = values.ok_or_else(|| images.invalid(format!("samples of {sample:?} values")))?;
     images.expect(values.checked_mul(u64::from(*count)))?;
@@ -72,10 +68,7 @@ fn header(stream: &mut Stream, dimensions: std::ops::RangeInclusive<u8>) -> Resu
 /// The files of images and labels.
 fn pair(path: &Path, role: Role) -> Result<(PathBuf, PathBuf), FunctionError> {
     if path.is_file() {
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let labels = path.with_file_name(name.replace("images", "labels").replace("idx3", "idx1"));
         return match labels.is_file() && labels != path {
             true => Ok((path.to_owned(), labels)),
@@ -87,12 +80,8 @@ fn pair(path: &Path, role: Role) -> Result<(PathBuf, PathBuf), FunctionError> {
     }
     let files = files(path)?;
     let named = |word: &str| -> Vec<&PathBuf> {
-        let name = |path: &Path| {
-            path.file_name()
-                .and_then(|name| name.to_str())
-                .unwrap_or_default()
-                .to_lowercase()
-        };
+        let name =
+            |path: &Path| path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_lowercase();
         files.iter().filter(|path| name(path).contains(word)).collect()
     };
     let preferred: &[&str] = match role {
@@ -102,10 +91,7 @@ fn pair(path: &Path, role: Role) -> Result<(PathBuf, PathBuf), FunctionError> {
     let only = |word: &str| -> Result<PathBuf, FunctionError> {
         let found = named(word);
         let own = |path: &&&PathBuf| {
-            let name = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .unwrap_or_default();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             preferred.iter().any(|start| name.starts_with(start))
         };
         let chosen: Vec<_> = found.iter().filter(own).collect();

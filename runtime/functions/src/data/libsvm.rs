@@ -22,11 +22,7 @@ pub(super) fn read(path: &Path) -> Result<Samples, FunctionError> {
         number += 1;
         let at = |what: String| invalid(format!("{}:{number}: {what}", path.display()));
         let text = std::str::from_utf8(&line).map_err(|_| at("the line is not text".to_owned()))?;
-        let mut words = text
-            .split('#')
-            .next()
-            .unwrap_or_default()
-            .split_ascii_whitespace();
+        let mut words = text.split('#').next().unwrap_or_default().split_ascii_whitespace();
         let Some(label) = words.next() else { continue };
         let class =
             class(label).ok_or_else(|| at(format!("the label {} is not a whole number", shown(label))))?;
@@ -36,10 +32,7 @@ pub(super) fn read(path: &Path) -> Result<Samples, FunctionError> {
                 .split_once(':')
                 .and_then(|(index, value)| Some((index.parse().ok()?, value.parse().ok()?)));
             let Some((index, value)) = entry.filter(|(_, value): &(u32, f32)| value.is_finite()) else {
-                return Err(at(format!(
-                    "{} is not index:value with a finite value",
-                    shown(word)
-                )));
+                return Err(at(format!("{} is not index:value with a finite value", shown(word))));
             };
             let last = row.last().map_or(0, |(last, _)| last + 1);
             if index <= last || index > FEATURES {
@@ -58,10 +51,7 @@ pub(super) fn read(path: &Path) -> Result<Samples, FunctionError> {
 
 /// The class of a label: `+1`, `1` and `1.0` are one.
 fn class(label: &str) -> Option<String> {
-    let value = label
-        .parse::<f64>()
-        .ok()
-        .filter(|value| value.fract() == 0.0 && value.abs() < 1e15)?;
+    let value = label.parse::<f64>().ok().filter(|value| value.fract() == 0.0 && value.abs() < 1e15)?;
     // Minus zero is zero.
     Some(format!("{:.0}", value + 0.0))
 }

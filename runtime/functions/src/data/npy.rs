@@ -10,56 +10,35 @@ use stepgrad_contract::FunctionError;
 
 pub(super) fn read(path: &Path) -> Result<Samples, FunctionError> {
     if !path.is_dir() {
-        return Err(invalid(format!(
-            "{}: a folder with x.npy and y.npy is expected",
-            path.display()
-        )));
+        return Err(invalid(format!("{}: a folder with x.npy and y.npy is expected", path.display())));
     }
-    let (mut x, mut y) = (
-        Stream::open(&path.join("x.npy"))?,
-        Stream::open(&path.join("y.npy"))?,
-    );
+    let (mut x, mut y) = (Stream::open(&path.join("x.npy"))?, Stream::open(&path.join("y.npy"))?);
     let (inputs, classes) = (Header::read(&mut x)?, Header::read(&mut y)?);
-    let (&count, sample) = inputs
-        .shape
-        .split_first()
-        .ok_or_else(|| x.invalid("the array is a single number"))?;
+    let (&count, sample) =
+        inputs.shape.split_first().ok_or_else(|| x.invalid("the array is a single number"))?;
     if classes.shape != [count] {
         return Err(y.invalid(format!("labels of shape {:?} for {count} samples", classes.shape)));
     }
-    let values = sample
-        .iter()
-        .try_fold(1_u64, |product, size| product.checked_mul(*size));
+    let values = sample.iter().try_fold(1_u64, |product, size| product.checked_mul(*size));
     let values = values.filter(|values| (1..=1 << 28).contains(values));
     let values = values.ok_or_else(|| x.invalid(format!("samples of shape {sample:?}")))?;
     let size = values * inputs.kind.size() as u64;
     x.expect(size.checked_mul(count))?;
     y.expect(count.checked_mul(classes.kind.size() as u64))?;
-    let shape: Vec<i64> = sample
-        .iter()
-        .map(|size| i64::try_from(*size).unwrap_or(i64::MAX))
-        .collect();
+    let shape: Vec<i64> = sample.iter().map(|size| i64::try_from(*size).unwrap_or(i64::MAX)).collect();
     let (shape, image) = match shape.as_slice() {
         [_] => (shape, false),
         &[height, width] => (vec![1, height, width], true),
         [_, _, _] => (shape, true),
         _ => return Err(x.invalid(format!("samples of shape {shape:?}: tables and images are read"))),
     };
-    let element = if image && inputs.kind == Kind::U1 {
-        Element::U8
-    } else {
-        Element::F32
-    };
+    let element = if image && inputs.kind == Kind::U1 { Element::U8 } else { Element::F32 };
     let mut spool = Writer::dense(element, shape)?;
     let (mut record, mut label) = (Vec::new(), vec![0; classes.kind.size()]);
     for sample in 0..count {
         x.read(size, &mut record)?;
         y.read_exact(&mut label)?;
-        let class = classes
-            .kind
-            .numbers(&label)
-            .next()
-            .filter(|class| class.fract() == 0.0);
+        let class = classes.kind.numbers(&label).next().filter(|class| class.fract() == 0.0);
         let class =
             class.ok_or_else(|| y.invalid(format!("the label of sample {sample} is not a whole number")))?;
         let class = format!("{:.0}", class + 0.0);
@@ -68,14 +47,11 @@ pub(super) fn read(path: &Path) -> Result<Samples, FunctionError> {
             continue;
         }
         if inputs.kind.numbers(&record).any(|value| !value.is_finite()) {
-            return Err(x.invalid(format!(
-                "sample {sample} has a value that is not finite: fill it in or drop it"
-            )));
+            return Err(
+                x.invalid(format!("sample {sample} has a value that is not finite: fill it in or drop it"))
+            );
         }
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "models compute in single precision"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "models compute in single precision")]
         spool.push(inputs.kind.numbers(&record).map(|value| value as f32), &class)?;
     }
     x.end()?;
@@ -141,14 +117,9 @@ impl Header {
         let mut header = Vec::new();
         stream.read(u64::from(length), &mut header)?;
         let header = String::from_utf8_lossy(&header).into_owned();
-        let value = |key: &str| {
-            header
-                .split_once(&format!("'{key}':"))
-                .map(|(_, rest)| rest.trim_start())
-        };
-        let kind = value("descr")
-            .and_then(|text| text.strip_prefix('\''))
-            .and_then(|text| text.split('\'').next());
+        let value = |key: &str| header.split_once(&format!("'{key}':")).map(|(_, rest)| rest.trim_start());
+        let kind =
+            value("descr").and_then(|text| text.strip_prefix('\'')).and_then(|text| text.split('\'').next());
         let kind = match kind {
             Some("<f4") => Kind::F4,
             Some("<f8") => Kind::F8,
@@ -164,9 +135,8 @@ impl Header {
         if !value("fortran_order").is_some_and(|text| text.starts_with("False")) {
             return Err(stream.invalid("the array is in Fortran order: save numpy.ascontiguousarray of it"));
         }
-        let shape = value("shape")
-            .and_then(|text| text.strip_prefix('('))
-            .and_then(|text| text.split(')').next());
+        let shape =
+            value("shape").and_then(|text| text.strip_prefix('(')).and_then(|text| text.split(')').next());
         let sizes = shape.map(|text| {
             text.split(',')
                 .map(str::trim)

@@ -8,11 +8,7 @@ use rand::seq::SliceRandom;
 #[must_use]
 pub fn batches(seed: u64, pass: u32, peer: u32, batches: u32) -> Vec<u32> {
     let mut order: Vec<u32> = (1..=batches).collect();
-    order.shuffle(&mut seeds::generator(
-        seed,
-        "order",
-        &[u64::from(pass), u64::from(peer)],
-    ));
+    order.shuffle(&mut seeds::generator(seed, "order", &[u64::from(pass), u64::from(peer)]));
     order
 }
 

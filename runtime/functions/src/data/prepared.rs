@@ -69,20 +69,14 @@ pub fn prepare(training: &Training, root: &Root) -> Result<Prepared, FunctionErr
     let count = u32::try_from(samples.len()).unwrap_or(u32::MAX);
     let (rest, held_out) = match (&data.validation, &other) {
         (Some(Validation::Share(share)), _) => split(count, *share, training.seed)?,
-        (_, Some(other)) => (
-            (0..count).collect(),
-            (0..u32::try_from(other.len()).unwrap_or(u32::MAX)).collect(),
-        ),
+        (_, Some(other)) => {
+            ((0..count).collect(), (0..u32::try_from(other.len()).unwrap_or(u32::MAX)).collect())
+        }
         (_, None) => ((0..count).collect(), Vec::new()),
     };
     let transforms = preprocess::transforms(&data.preprocess, &samples, &rest)?;
-    let shards = partition::share_out(
-        &data.partition,
-        &rest,
-        &samples.labels,
-        training.peers,
-        training.seed,
-    )?;
+    let shards =
+        partition::share_out(&data.partition, &rest, &samples.labels, training.peers, training.seed)?;
     let batch_size = training.batch_size.max(1);
     let validation_batch = batch_size.max(VALIDATION_BATCH);
     let shard = |samples: usize, size: u32| Shard {
@@ -93,10 +87,7 @@ pub fn prepare(training: &Training, root: &Root) -> Result<Prepared, FunctionErr
         classes: samples.classes.clone(),
         shape: samples.shape.clone(),
         transforms,
-        shards: shards
-            .iter()
-            .map(|samples| shard(samples.len(), batch_size))
-            .collect(),
+        shards: shards.iter().map(|samples| shard(samples.len(), batch_size)).collect(),
         validation: shard(held_out.len(), validation_batch),
     };
     Ok(Prepared {
@@ -114,9 +105,7 @@ fn read(data: &Data, root: &Root, source: &str, role: Role, seed: u64) -> Result
     if data.format == Format::Synthetic {
         return match (&data.synthetic, role) {
             (Some(synthetic), Role::Training) => synthetic::generate(synthetic, seed),
-            (None, _) => Err(invalid(
-                "synthetic data needs data.synthetic: samples, shape and classes",
-            )),
+            (None, _) => Err(invalid("synthetic data needs data.synthetic: samples, shape and classes")),
             (_, Role::Validation) => Err(invalid("synthetic data has no other source: hold out a share")),
         };
     }
@@ -140,13 +129,7 @@ fn match_up(samples: &mut Samples, other: &mut Samples, data: &Data) -> Result<(
     other.relabel(&samples.classes, "the held-out set")?;
     if data.format == Format::Libsvm {
         // The largest index that occurs may differ.
-        let features = samples
-            .shape
-            .iter()
-            .chain(&other.shape)
-            .copied()
-            .max()
-            .unwrap_or(0);
+        let features = samples.shape.iter().chain(&other.shape).copied().max().unwrap_or(0);
         (samples.shape, other.shape) = (vec![features], vec![features]);
     }
     match samples.shape == other.shape {
@@ -160,11 +143,7 @@ fn match_up(samples: &mut Samples, other: &mut Samples, data: &Data) -> Result<(
 
 /// What is trained on and what is held out, both ascending.
 fn split(count: u32, share: f64, seed: u64) -> Result<(Vec<u32>, Vec<u32>), FunctionError> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a share of a count"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
     let held_out = (f64::from(count) * share).round() as u32;
     if !(share > 0.0 && share < 1.0) || held_out == 0 || held_out >= count {
         return Err(invalid(format!(

@@ -71,22 +71,11 @@ struct Groups {
 impl Groups {
     fn of(samples: &Samples, whole: Whole) -> Self {
         let values = samples.values();
-        let channels = usize::try_from(samples.shape.first().copied().unwrap_or(1))
-            .unwrap_or(1)
-            .max(1);
+        let channels = usize::try_from(samples.shape.first().copied().unwrap_or(1)).unwrap_or(1).max(1);
         match (samples.shape.len(), whole) {
-            (3, Whole::Image) => Self {
-                count: 1,
-                size: values,
-            },
-            (3, Whole::Channel) => Self {
-                count: channels,
-                size: values / channels,
-            },
-            _ => Self {
-                count: values,
-                size: 1,
-            },
+            (3, Whole::Image) => Self { count: 1, size: values },
+            (3, Whole::Channel) => Self { count: channels, size: values / channels },
+            _ => Self { count: values, size: 1 },
         }
     }
 }
@@ -137,9 +126,7 @@ fn apply(transform: &Transform, row: &mut [f64]) {
         Transform::Affine { shift, scale } => {
             let size = row.len() / shift.len().max(1);
             for (values, (shift, scale)) in row.chunks_mut(size.max(1)).zip(shift.iter().zip(scale)) {
-                values
-                    .iter_mut()
-                    .for_each(|value| *value = (*value - shift) * scale);
+                values.iter_mut().for_each(|value| *value = (*value - shift) * scale);
             }
         }
         Transform::UnitLength => {

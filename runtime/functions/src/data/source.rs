@@ -38,10 +38,7 @@ impl Root {
         let path = self.0.join(source);
         match path.try_exists() {
             Ok(true) => Ok(path),
-            Ok(false) => Err(invalid(format!(
-                "{}: there is no such file or folder",
-                path.display()
-            ))),
+            Ok(false) => Err(invalid(format!("{}: there is no such file or folder", path.display()))),
             Err(error) => Err(invalid(format!("{}: {error}", path.display()))),
         }
     }
@@ -51,10 +48,8 @@ impl Root {
 pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>, FunctionError> {
     let failed = |error| invalid(format!("{}: {error}", folder.display()));
     let entries = std::fs::read_dir(folder).map_err(failed)?;
-    let mut files: Vec<_> = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()
-        .map_err(failed)?;
+    let mut files: Vec<_> =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>().map_err(failed)?;
     files.retain(|path| path.is_file());
     files.sort_unstable();
     Ok(files)
@@ -81,12 +76,7 @@ impl Stream {
             true => Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(reader))),
             false => Box::new(reader),
         };
-        Ok(Self {
-            path: path.to_owned(),
-            reader,
-            offset: 0,
-            length: (!packed).then_some(length),
-        })
+        Ok(Self { path: path.to_owned(), reader, offset: 0, length: (!packed).then_some(length) })
     }
 
     /// An error at the stream's place.
@@ -96,14 +86,12 @@ impl Stream {
 
     /// Fills `buffer`.
     pub(super) fn read_exact(&mut self, buffer: &mut [u8]) -> Result<(), FunctionError> {
-        self.reader
-            .read_exact(buffer)
-            .map_err(|error| match error.kind() {
-                std::io::ErrorKind::UnexpectedEof => {
-                    self.invalid(format!("the file ends where {} more bytes are due", buffer.len()))
-                }
-                _ => self.invalid(error),
-            })?;
+        self.reader.read_exact(buffer).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => {
+                self.invalid(format!("the file ends where {} more bytes are due", buffer.len()))
+            }
+            _ => self.invalid(error),
+        })?;
         self.offset += buffer.len() as u64;
         Ok(())
     }

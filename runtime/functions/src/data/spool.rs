@@ -76,13 +76,7 @@ impl Writer {
             offsets: vec![0],
         };
         let file = BufWriter::with_capacity(1 << 18, file);
-        Ok(Self {
-            file,
-            samples,
-            written: 0,
-            names: BTreeMap::new(),
-            bytes: Vec::new(),
-        })
+        Ok(Self { file, samples, written: 0, names: BTreeMap::new(), bytes: Vec::new() })
     }
 
     /// Adds a record of bytes.
@@ -172,10 +166,7 @@ impl Writer {
             places[*label as usize] = place;
         }
         let mut samples = self.samples;
-        samples
-            .labels
-            .iter_mut()
-            .for_each(|label| *label = places[*label as usize]);
+        samples.labels.iter_mut().for_each(|label| *label = places[*label as usize]);
         samples.classes = classes.into_iter().map(|(name, _)| name).collect();
         Ok(samples)
     }
@@ -189,10 +180,7 @@ impl Samples {
 
     /// Values of a sample.
     pub(super) fn values(&self) -> usize {
-        self.shape
-            .iter()
-            .map(|length| usize::try_from(*length).unwrap_or(0))
-            .product()
+        self.shape.iter().map(|length| usize::try_from(*length).unwrap_or(0)).product()
     }
 
     /// Whether rows are sparse and worth keeping so: fewer than half of the values are there.
@@ -205,11 +193,7 @@ impl Samples {
     pub(super) fn relabel(&mut self, classes: &[String], what: &str) -> Result<(), FunctionError> {
         let places: BTreeMap<&String, u32> = classes.iter().zip(0..).collect();
         let places = self.classes.iter().map(|class| {
-            let unknown = || {
-                invalid(format!(
-                    "{what} has the class {class}, which no training sample has"
-                ))
-            };
+            let unknown = || invalid(format!("{what} has the class {class}, which no training sample has"));
             places.get(class).copied().ok_or_else(unknown)
         });
         // A class that is only named has no samples and need not be known.
@@ -218,9 +202,7 @@ impl Samples {
             .zip(0..)
             .map(|(place, label)| if used.contains(&label) { place } else { Ok(0) })
             .collect::<Result<_, _>>()?;
-        self.labels
-            .iter_mut()
-            .for_each(|label| *label = places[*label as usize]);
+        self.labels.iter_mut().for_each(|label| *label = places[*label as usize]);
         self.classes = classes.to_vec();
         Ok(())
     }
@@ -236,10 +218,7 @@ impl Samples {
         self.file.read_exact_at(&mut bytes, start).map_err(failed)?;
         let (entries, _) = bytes.as_chunks::<8>();
         let entry = |[a, b, c, d, e, f, g, h]: &[u8; 8]| {
-            (
-                u32::from_le_bytes([*a, *b, *c, *d]),
-                f32::from_le_bytes([*e, *f, *g, *h]),
-            )
+            (u32::from_le_bytes([*a, *b, *c, *d]), f32::from_le_bytes([*e, *f, *g, *h]))
         };
         Ok(Some(entries.iter().map(entry).collect()))
     }
@@ -248,9 +227,7 @@ impl Samples {
     fn append(&self, sample: u32, size: usize, into: &mut Vec<u8>) -> Result<(), FunctionError> {
         let start = into.len();
         into.resize(start + size, 0);
-        self.file
-            .read_exact_at(&mut into[start..], u64::from(sample) * size as u64)
-            .map_err(failed)
+        self.file.read_exact_at(&mut into[start..], u64::from(sample) * size as u64).map_err(failed)
     }
 
     /// A sample's values.
@@ -258,9 +235,7 @@ impl Samples {
         into.clear();
         if let Some(entries) = self.entries(sample)? {
             into.resize(self.values(), 0.0);
-            entries
-                .iter()
-                .for_each(|(index, value)| into[*index as usize] = f64::from(*value));
+            entries.iter().for_each(|(index, value)| into[*index as usize] = f64::from(*value));
             return Ok(());
         }
         let mut bytes = Vec::new();
@@ -281,15 +256,10 @@ impl Samples {
     /// Some samples as a batch of raw values: `x`, or `indptr`, `indices` and `values` of sparse rows; and
     /// their classes `y`.
     pub(super) fn batch(&self, samples: &[u32]) -> Result<TensorFile, FunctionError> {
-        let labels: Vec<i64> = samples
-            .iter()
-            .map(|sample| i64::from(self.labels[*sample as usize]))
-            .collect();
+        let labels: Vec<i64> =
+            samples.iter().map(|sample| i64::from(self.labels[*sample as usize])).collect();
         let mut tensors = BTreeMap::from([("y".to_owned(), Tensor::i64(vec![labels.len()], &labels))]);
-        let sums = Sums {
-            samples: samples.len() as u64,
-            ..Sums::default()
-        };
+        let sums = Sums { samples: samples.len() as u64, ..Sums::default() };
         if self.is_sparse() {
             let (mut starts, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
             for sample in samples {
@@ -304,11 +274,8 @@ impl Samples {
             tensors.insert("values".to_owned(), Tensor::f32(vec![values.len()], &values));
             return Ok(TensorFile { tensors, sums });
         }
-        let shape = std::iter::once(samples.len()).chain(
-            self.shape
-                .iter()
-                .map(|length| usize::try_from(*length).unwrap_or(0)),
-        );
+        let shape = std::iter::once(samples.len())
+            .chain(self.shape.iter().map(|length| usize::try_from(*length).unwrap_or(0)));
         let mut data = Vec::new();
         let dtype = match self.element {
             Some(Element::U8) => Dtype::U8,
@@ -317,9 +284,7 @@ impl Samples {
         match self.element {
             Some(_) => {
                 let size = self.values() * dtype.size();
-                samples
-                    .iter()
-                    .try_for_each(|sample| self.append(*sample, size, &mut data))?;
+                samples.iter().try_for_each(|sample| self.append(*sample, size, &mut data))?;
             }
             None => {
                 let mut row = Vec::new();
@@ -330,14 +295,7 @@ impl Samples {
                 }
             }
         }
-        tensors.insert(
-            "x".to_owned(),
-            Tensor {
-                dtype,
-                shape: shape.collect(),
-                data,
-            },
-        );
+        tensors.insert("x".to_owned(), Tensor { dtype, shape: shape.collect(), data });
         Ok(TensorFile { tensors, sums })
     }
 }

@@ -22,7 +22,5 @@ pub(super) async fn handle(
         replica: keys::server_replica(&run.id, round),
         state_after: keys::server_optimizer(&run.id, round),
     };
-    Ok(ReplicaReply {
-        replica: exchange(&run, store, round, &members, places).await?,
-    })
+    Ok(ReplicaReply { replica: exchange(&run, store, round, &members, places).await? })
 }

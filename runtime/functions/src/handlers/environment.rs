@@ -26,9 +26,7 @@ impl Environment {
     pub fn from_variables(get: impl Fn(&str) -> Option<String>) -> Result<Self, FunctionError> {
         let variable = |name: &str, what: &str| {
             get(name).filter(|value| !value.is_empty()).ok_or_else(|| {
-                invalid_event(format!(
-                    "the environment variable {name} is not set: set it to {what}"
-                ))
+                invalid_event(format!("the environment variable {name} is not set: set it to {what}"))
             })
         };
         let store = variable("STEPGRAD_STORE", "the root of runs, e.g. file:///home/me/runs")?;
@@ -39,11 +37,7 @@ impl Environment {
     /// With these roots.
     #[must_use]
     pub fn new(store: Store, data: Root) -> Self {
-        Self {
-            store,
-            data,
-            warm: Mutex::new(None),
-        }
+        Self { store, data, warm: Mutex::new(None) }
     }
 
     /// A run after its preparation. The documents read never change, so a warm process reads them once;

@@ -29,12 +29,7 @@ pub(super) async fn handle(
 
     let mut training = Sums::default();
     for peer in &members.members {
-        training.add(
-            &store
-                .get_tensors(&keys::published(&run.id, round, *peer))
-                .await?
-                .sums,
-        );
+        training.add(&store.get_tensors(&keys::published(&run.id, round, *peer)).await?.sums);
     }
     check_finite(round, before.learning_rate, &training, &file)?;
     let ends_epoch = run.schedule.ends_epoch(round);
@@ -43,11 +38,7 @@ pub(super) async fn handle(
         false => None,
     };
     if validation.is_some_and(|metrics| !metrics.loss.is_finite()) {
-        return Err(not_finite(
-            round,
-            before.learning_rate,
-            "the loss on the held-out set",
-        ));
+        return Err(not_finite(round, before.learning_rate, "the loss on the held-out set"));
     }
     let measured = Measured {
         round,
@@ -66,11 +57,7 @@ pub(super) async fn handle(
     }
 
     let next = match after.stop {
-        Some(_) => Next {
-            round,
-            next: Action::Finish,
-            fanout: Fanout::Inline { members: Vec::new() },
-        },
+        Some(_) => Next { round, next: Action::Finish, fanout: Fanout::Inline { members: Vec::new() } },
         None => Next {
             round: round + 1,
             next: match round % run.training.rounds_per_segment.max(1) {
@@ -157,9 +144,7 @@ fn check_finite(
         return Err(not_finite(round, learning_rate, "the loss"));
     }
     let infinite = replica.tensors.iter().find(|(_, tensor)| {
-        tensor
-            .as_f32()
-            .is_some_and(|values| values.iter().any(|value| !value.is_finite()))
+        tensor.as_f32().is_some_and(|values| values.iter().any(|value| !value.is_finite()))
     });
     match infinite {
         Some((name, _)) => Err(not_finite(round, learning_rate, &format!("parameter {name}"))),

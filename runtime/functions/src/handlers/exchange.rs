@@ -40,16 +40,11 @@ pub(super) async fn exchange(
     let replica = match run.training.algorithm {
         _ if mean.sums.samples == 0 => {
             if run.training.algorithm == Algorithm::GradientAveraging && run.has_momentum() {
-                store
-                    .put_tensors(&places.state_after, &state_before(store, &places).await?)
-                    .await?;
+                store.put_tensors(&places.state_after, &state_before(store, &places).await?).await?;
             }
             store.get_tensors(&places.start).await?
         }
-        Algorithm::ModelAveraging => TensorFile {
-            sums: Sums::default(),
-            ..mean
-        },
+        Algorithm::ModelAveraging => TensorFile { sums: Sums::default(), ..mean },
         Algorithm::GradientAveraging => {
             let learning_rate = run.before(store, round).await?.learning_rate;
             let start = store.get_tensors(&places.start).await?;

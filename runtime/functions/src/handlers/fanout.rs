@@ -15,25 +15,14 @@ pub(super) fn of_round(run: &Run, round: u32) -> Result<Fanout, FunctionError> {
         }
         Algorithm::ModelAveraging => Batches::None,
     };
-    let members = (1..=run.training.peers)
-        .map(|peer| Member {
-            peer,
-            batches: batches(peer),
-        })
-        .collect();
+    let members = (1..=run.training.peers).map(|peer| Member { peer, batches: batches(peer) }).collect();
     Ok(Fanout::carried(members, choice))
 }
 
 /// These members, without batches.
 pub(super) fn of_members(run: &Run, members: &[u32]) -> Result<Fanout, FunctionError> {
     let choice = run.choice().ok_or_else(|| too_many(run))?;
-    let members = members
-        .iter()
-        .map(|peer| Member {
-            peer: *peer,
-            batches: Batches::None,
-        })
-        .collect();
+    let members = members.iter().map(|peer| Member { peer: *peer, batches: Batches::None }).collect();
     Ok(Fanout::carried(members, choice))
 }
 

@@ -14,9 +14,7 @@ pub(super) async fn handle(
 ) -> Result<WorkReply, FunctionError> {
     let run = environment.run(&event.run).await?;
     run.check_algorithm(Algorithm::GradientAveraging)?;
-    let GradientEvent {
-        round, peer, batch, ..
-    } = event;
+    let GradientEvent { round, peer, batch, .. } = event;
     let work = run.work(round, peer)?;
     if !work.places().any(|place| place == batch) {
         return Err(invalid_event(format!(
@@ -33,9 +31,7 @@ pub(super) async fn handle(
             replica.gradient(&Batch::load(&raw, &run.manifest)?, run.training.model.loss)?;
         replica.publish(&gradients, sums)
     })?;
-    store
-        .put_tensors(&keys::batch_gradient(&run.id, round, peer, batch), &file)
-        .await?;
+    store.put_tensors(&keys::batch_gradient(&run.id, round, peer, batch), &file).await?;
     Ok(reply(peer, &file.sums))
 }
 
@@ -43,9 +39,5 @@ pub(super) async fn handle(
 /// `evaluate` ends such a training.
 pub(super) fn reply(peer: u32, sums: &Sums) -> WorkReply {
     let loss = sums.metrics().map_or(0.0, |metrics| metrics.loss);
-    WorkReply {
-        peer,
-        samples: sums.samples,
-        loss: if loss.is_finite() { loss } else { f64::MAX },
-    }
+    WorkReply { peer, samples: sums.samples, loss: if loss.is_finite() { loss } else { f64::MAX } }
 }

@@ -13,13 +13,7 @@ pub(super) async fn handle(
         let replica = run.initial()?;
         (replica.parameter_count(), replica.save()?)
     };
-    let replica = environment
-        .store
-        .put_tensors(&keys::server_replica(&run.id, 0), &file)
-        .await?;
-    environment
-        .store
-        .put_tensors(&keys::initial_model(&run.id), &file)
-        .await?;
+    let replica = environment.store.put_tensors(&keys::server_replica(&run.id, 0), &file).await?;
+    environment.store.put_tensors(&keys::initial_model(&run.id), &file).await?;
     Ok(InitialiseReply { parameters, replica })
 }

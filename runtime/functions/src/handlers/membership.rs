@@ -30,28 +30,13 @@ pub(super) async fn handle(
             run.training.peers
         )));
     }
-    let of = |status| {
-        statuses
-            .iter()
-            .filter(move |(_, found)| **found == status)
-            .map(|(peer, _)| *peer)
-            .collect()
-    };
-    let members = Members {
-        members: of(Status::Ok),
-        lost: of(Status::Lost),
-    };
+    let of =
+        |status| statuses.iter().filter(move |(_, found)| **found == status).map(|(peer, _)| *peer).collect();
+    let members = Members { members: of(Status::Ok), lost: of(Status::Lost) };
     let quorum = members.members.len() >= run.training.quorum.max(1) as usize;
     if quorum {
-        environment
-            .store
-            .put_json(&keys::members(&run.id, event.round), &members)
-            .await?;
+        environment.store.put_json(&keys::members(&run.id, event.round), &members).await?;
     }
     let fanout = fanout::of_members(&run, &members.members)?;
-    Ok(MembershipReply {
-        quorum,
-        fanout,
-        lost: members.lost,
-    })
+    Ok(MembershipReply { quorum, fanout, lost: members.lost })
 }

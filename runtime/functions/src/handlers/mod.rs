@@ -41,46 +41,24 @@ pub async fn dispatch(
     event: serde_json::Value,
 ) -> Result<serde_json::Value, FunctionError> {
     match function {
-        Function::Prepare => reply(
-            function,
-            &prepare::handle(environment, parse(function, event)?).await?,
-        ),
-        Function::Initialise => reply(
-            function,
-            &initialise::handle(environment, parse(function, event)?).await?,
-        ),
-        Function::Gradient => reply(
-            function,
-            &gradient::handle(environment, parse(function, event)?).await?,
-        ),
-        Function::Train => reply(
-            function,
-            &train::handle(environment, parse(function, event)?).await?,
-        ),
-        Function::Combine => reply(
-            function,
-            &combine::handle(environment, parse(function, event)?).await?,
-        ),
-        Function::Membership => reply(
-            function,
-            &membership::handle(environment, parse(function, event)?).await?,
-        ),
-        Function::Synchronise => reply(
-            function,
-            &synchronise::handle(environment, parse(function, event)?).await?,
-        ),
-        Function::Aggregate => reply(
-            function,
-            &aggregate::handle(environment, parse(function, event)?).await?,
-        ),
-        Function::Evaluate => reply(
-            function,
-            &evaluate::handle(environment, parse(function, event)?).await?,
-        ),
-        Function::Finish => reply(
-            function,
-            &finish::handle(environment, parse(function, event)?).await?,
-        ),
+        Function::Prepare => reply(function, &prepare::handle(environment, parse(function, event)?).await?),
+        Function::Initialise => {
+            reply(function, &initialise::handle(environment, parse(function, event)?).await?)
+        }
+        Function::Gradient => reply(function, &gradient::handle(environment, parse(function, event)?).await?),
+        Function::Train => reply(function, &train::handle(environment, parse(function, event)?).await?),
+        Function::Combine => reply(function, &combine::handle(environment, parse(function, event)?).await?),
+        Function::Membership => {
+            reply(function, &membership::handle(environment, parse(function, event)?).await?)
+        }
+        Function::Synchronise => {
+            reply(function, &synchronise::handle(environment, parse(function, event)?).await?)
+        }
+        Function::Aggregate => {
+            reply(function, &aggregate::handle(environment, parse(function, event)?).await?)
+        }
+        Function::Evaluate => reply(function, &evaluate::handle(environment, parse(function, event)?).await?),
+        Function::Finish => reply(function, &finish::handle(environment, parse(function, event)?).await?),
     }
 }
 
@@ -91,10 +69,7 @@ fn parse<T: DeserializeOwned>(function: Function, event: serde_json::Value) -> R
 
 fn reply(function: Function, reply: &impl Serialize) -> Result<serde_json::Value, FunctionError> {
     let internal = |error| {
-        FunctionError::new(
-            ErrorKind::Internal,
-            format!("cannot encode the reply of {function}: {error}"),
-        )
+        FunctionError::new(ErrorKind::Internal, format!("cannot encode the reply of {function}: {error}"))
     };
     let value = serde_json::to_value(reply).map_err(internal)?;
     let size = serde_json::to_vec(&value).map_err(internal)?.len();

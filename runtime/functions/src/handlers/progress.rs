@@ -22,11 +22,7 @@ pub(super) struct Measured {
 /// The state after the round. Rate and end are decided where an epoch ends, by the loss on the held-out set,
 /// or without one by the training's mean over the epoch.
 pub(super) fn decide(training: &Training, before: &Progress, measured: Measured) -> Progress {
-    let mut epoch_training = if measured.starts_epoch {
-        Sums::default()
-    } else {
-        before.epoch_training
-    };
+    let mut epoch_training = if measured.starts_epoch { Sums::default() } else { before.epoch_training };
     epoch_training.add(&measured.training);
     let mut after = Progress {
         round: measured.round,
@@ -49,17 +45,9 @@ pub(super) fn decide(training: &Training, before: &Progress, measured: Measured)
             after.bad += 1;
         }
         let tired = |patience: u32| after.bad >= patience.max(1);
-        after.stop = if training
-            .target
-            .as_ref()
-            .is_some_and(|target| reached(target, metrics))
-        {
+        after.stop = if training.target.as_ref().is_some_and(|target| reached(target, metrics)) {
             Some(Stop::Target)
-        } else if training
-            .early_stopping
-            .as_ref()
-            .is_some_and(|stopping| tired(stopping.patience))
-        {
+        } else if training.early_stopping.as_ref().is_some_and(|stopping| tired(stopping.patience)) {
             Some(Stop::EarlyStopping)
         } else {
             None
@@ -71,10 +59,7 @@ pub(super) fn decide(training: &Training, before: &Progress, measured: Measured)
 
 /// PyTorch's `ReduceLROnPlateau`: mode min, relative threshold 1e-4, no cooldown, eps 1e-8.
 fn reduce_on_plateau(plateau: &ReduceLrOnPlateau, loss: f64, progress: &mut Progress) {
-    if progress
-        .plateau_best
-        .is_none_or(|best| loss < best * (1.0 - 1e-4))
-    {
+    if progress.plateau_best.is_none_or(|best| loss < best * (1.0 - 1e-4)) {
         (progress.plateau_best, progress.plateau_bad) = (Some(loss), 0);
     } else {
         progress.plateau_bad += 1;
@@ -90,9 +75,7 @@ fn reduce_on_plateau(plateau: &ReduceLrOnPlateau, loss: f64, progress: &mut Prog
 
 /// Whether all that is named is reached.
 fn reached(target: &Target, metrics: Metrics) -> bool {
-    let accurate = target
-        .accuracy
-        .is_none_or(|accuracy| metrics.accuracy >= accuracy);
+    let accurate = target.accuracy.is_none_or(|accuracy| metrics.accuracy >= accuracy);
     let low = target.loss.is_none_or(|loss| metrics.loss <= loss);
     accurate && low && (target.accuracy.is_some() || target.loss.is_some())
 }
@@ -106,11 +89,7 @@ mod tests {
     /// As `torch.optim.lr_scheduler.ReduceLROnPlateau(factor=0.5, patience=1, min_lr=0.03)` from 0.1 on.
     #[test]
     fn the_rate_falls_after_more_bad_losses_than_the_patience() {
-        let plateau = ReduceLrOnPlateau {
-            factor: 0.5,
-            patience: 1,
-            min_learning_rate: 0.03,
-        };
+        let plateau = ReduceLrOnPlateau { factor: 0.5, patience: 1, min_learning_rate: 0.03 };
         let mut progress = Progress::start(0.1);
         // 0.99995 is not better by the threshold.
         let losses = [1.0, 0.99995, 1.1, 0.9, 0.95, 0.95, 0.95, 0.95, 0.95];
@@ -123,10 +102,7 @@ mod tests {
 
     #[test]
     fn a_target_is_all_that_is_named() {
-        let metrics = Metrics {
-            loss: 0.2,
-            accuracy: 0.95,
-        };
+        let metrics = Metrics { loss: 0.2, accuracy: 0.95 };
         let target = |accuracy, loss| Target { accuracy, loss };
         assert!(reached(&target(Some(0.95), None), metrics));
         assert!(reached(&target(Some(0.9), Some(0.2)), metrics));

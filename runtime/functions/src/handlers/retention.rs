@@ -17,9 +17,7 @@ pub(super) async fn sweep(store: &Store, run: &str, round: u32, retain: u32) -> 
         let number = name.strip_prefix("round-").and_then(|number| number.parse().ok());
         if let Some(number) = number.filter(|number: &u32| *number <= last) {
             let keep = (number + 1 == round).then(|| keys::progress(run, number));
-            store
-                .delete_prefix(&format!("{folder}/{name}"), keep.as_deref())
-                .await?;
+            store.delete_prefix(&format!("{folder}/{name}"), keep.as_deref()).await?;
         }
     }
     Ok(())

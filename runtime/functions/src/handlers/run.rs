@@ -29,9 +29,7 @@ pub(super) struct Run {
 pub(super) async fn training(store: &Store, id: &str) -> Result<Training, FunctionError> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if id.is_empty() || id.len() > 128 || id.starts_with('.') || !id.bytes().all(plain) {
-        return Err(invalid_event(format!(
-            "{id:?} is no run: an id has letters, digits, -, _ and dots"
-        )));
+        return Err(invalid_event(format!("{id:?} is no run: an id has letters, digits, -, _ and dots")));
     }
     let training: Training = store.get_json(&keys::training(id)).await?;
     if training.version != VERSION {
@@ -53,14 +51,7 @@ impl Run {
             _ => None,
         };
         let (schedule, input) = (Schedule::new(&training, &manifest)?, Input::of(&manifest)?);
-        Ok(Self {
-            id: id.to_owned(),
-            training,
-            manifest,
-            schedule,
-            input,
-            script,
-        })
+        Ok(Self { id: id.to_owned(), training, manifest, schedule, input, script })
     }
 
     /// A replica that starts where every replica does; checked against the data.
@@ -80,31 +71,19 @@ impl Run {
     }
 
     fn build(&self, start: Start) -> Result<Replica, FunctionError> {
-        Replica::build(
-            self.training.model.architecture,
-            self.script.as_deref(),
-            &self.input,
-            start,
-        )
+        Replica::build(self.training.model.architecture, self.script.as_deref(), &self.input, start)
     }
 
     /// The seed of what is computed on one batch.
     pub(super) fn batch_seed(&self, round: u32, peer: u32, batch: u32) -> i64 {
-        seeds::torch(
-            self.training.seed,
-            "batch",
-            &[round.into(), peer.into(), batch.into()],
-        )
+        seeds::torch(self.training.seed, "batch", &[round.into(), peer.into(), batch.into()])
     }
 
     /// What a peer works on in a round; checks that both are.
     pub(super) fn work(&self, round: u32, peer: u32) -> Result<Work, FunctionError> {
         self.check_round(round)?;
         if peer == 0 || peer > self.training.peers {
-            return Err(invalid_event(format!(
-                "peer {peer} is none of the {} peers",
-                self.training.peers
-            )));
+            return Err(invalid_event(format!("peer {peer} is none of the {} peers", self.training.peers)));
         }
         Ok(self.schedule.work(round, peer))
     }
@@ -113,9 +92,7 @@ impl Run {
     pub(super) fn check_round(&self, round: u32) -> Result<(), FunctionError> {
         match round > 0 && (round == 1 || !self.schedule.is_last(round - 1)) {
             true => Ok(()),
-            false => Err(invalid_event(format!(
-                "round {round} is none of the training's rounds"
-            ))),
+            false => Err(invalid_event(format!("round {round} is none of the training's rounds"))),
         }
     }
 
@@ -161,10 +138,7 @@ impl Run {
         let batches = match self.training.algorithm {
             Algorithm::GradientAveraging => {
                 let peers = 1..=self.training.peers;
-                peers
-                    .map(|peer| self.schedule.work(1, peer).last)
-                    .max()
-                    .unwrap_or(0)
+                peers.map(|peer| self.schedule.work(1, peer).last).max().unwrap_or(0)
             }
             Algorithm::ModelAveraging => 0,
         };

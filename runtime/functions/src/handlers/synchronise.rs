@@ -17,9 +17,7 @@ pub(super) async fn handle(
     let store = &environment.store;
     let members = run.members(store, round).await?.members;
     if !members.contains(&peer) {
-        return Err(invalid_event(format!(
-            "peer {peer} is not a member of round {round}"
-        )));
+        return Err(invalid_event(format!("peer {peer} is not a member of round {round}")));
     }
     let before = run.predecessor(store, round, peer).await?;
     let places = Places {
@@ -28,7 +26,5 @@ pub(super) async fn handle(
         replica: keys::replica(&run.id, round, peer),
         state_after: keys::optimizer(&run.id, round, peer),
     };
-    Ok(ReplicaReply {
-        replica: exchange(&run, store, round, &members, places).await?,
-    })
+    Ok(ReplicaReply { replica: exchange(&run, store, round, &members, places).await? })
 }

@@ -41,34 +41,18 @@ pub(super) async fn handle(environment: &Environment, event: PeerEvent) -> Resul
                     let batch = Batch::load(&raw, &run.manifest)?;
                     let (gradients, sums) = replica.gradient(&batch, run.training.model.loss)?;
                     let parameters = replica.parameters();
-                    sgd::step(
-                        &run.training.optimizer,
-                        learning_rate,
-                        parameters,
-                        &gradients,
-                        &mut state,
-                    )?;
+                    sgd::step(&run.training.optimizer, learning_rate, parameters, &gradients, &mut state)?;
                     Ok::<_, FunctionError>(sums)
                 })?;
                 sums.add(&loss);
             }
-            (
-                TensorFile {
-                    sums,
-                    ..replica.save()?
-                },
-                state.save()?,
-            )
+            (TensorFile { sums, ..replica.save()? }, state.save()?)
         }
     };
     if run.has_momentum() {
-        store
-            .put_tensors(&keys::optimizer(&run.id, round, peer), &state)
-            .await?;
+        store.put_tensors(&keys::optimizer(&run.id, round, peer), &state).await?;
     }
-    store
-        .put_tensors(&keys::published(&run.id, round, peer), &published)
-        .await?;
+    store.put_tensors(&keys::published(&run.id, round, peer), &published).await?;
     Ok(reply(peer, &published.sums))
 }
 
@@ -76,7 +60,5 @@ async fn state_before(run: &Run, store: &Store, round: u32, peer: u32) -> Result
     if !run.has_momentum() || run.predecessor(store, round, peer).await? != Some(peer) {
         return Ok(TensorFile::default());
     }
-    store
-        .get_tensors(&keys::optimizer(&run.id, round - 1, peer))
-        .await
+    store.get_tensors(&keys::optimizer(&run.id, round - 1, peer)).await
 }

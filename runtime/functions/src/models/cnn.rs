@@ -7,11 +7,8 @@ use stepgrad_contract::FunctionError;
 
 pub(super) fn build(builder: &Builder, input: &Input) -> Result<Sequential, FunctionError> {
     let [channels, height, width] = input.image("cnn", 8, 64)?;
-    let shape = Convolution {
-        kernel: 3,
-        padding: 1,
-        ..Convolution::default()
-    };
+    let weights = Weights::KaimingIn;
+    let shape = Convolution { kernel: 3, padding: 1, weights, ..Convolution::default() };
     let scope = builder.root();
     let build = || {
         let network = Sequential::default()
@@ -23,10 +20,12 @@ pub(super) fn build(builder: &Builder, input: &Input) -> Result<Sequential, Func
             .then(max_pool(2, 2, 0, false))
             .then(flatten);
         let features = 32 * (height / 4) * (width / 4);
-        Ok(network
-            .then(linear(&scope.at("hidden"), features, 64, Weights::Default)?)
-            .then(relu)
-            .then(linear(&scope.at("output"), 64, input.classes, Weights::Default)?))
+        Ok(network.then(linear(&scope.at("hidden"), features, 64, weights)?).then(relu).then(linear(
+            &scope.at("output"),
+            64,
+            input.classes,
+            Weights::Default,
+        )?))
     };
     build().map_err(Input::too_large)
 }

@@ -24,9 +24,7 @@ pub(super) fn build(builder: &Builder, input: &Input) -> Result<Sequential, Func
         let mut features = 64;
         for (block, layers) in (1..).zip([6, 12, 24, 16]) {
             for layer in 1..=layers {
-                let scope = scope
-                    .at(format!("denseblock{block}"))
-                    .at(format!("denselayer{layer}"));
+                let scope = scope.at(format!("denseblock{block}")).at(format!("denselayer{layer}"));
                 network = network.then(dense(&scope, features)?);
                 features += GROWTH;
             }
@@ -45,12 +43,7 @@ pub(super) fn build(builder: &Builder, input: &Input) -> Result<Sequential, Func
             .then(relu)
             .then(adaptive_mean(1))
             .then(flatten)
-            .then(linear(
-                &builder.root().at("classifier"),
-                features,
-                input.classes,
-                Weights::Default,
-            )?))
+            .then(linear(&builder.root().at("classifier"), features, input.classes, Weights::Default)?))
     };
     build().map_err(Input::too_large)
 }
@@ -63,14 +56,7 @@ fn convolution(
     stride: i64,
 ) -> Result<impl Layer + use<>, TchError> {
     let (padding, weights) = (kernel / 2, Weights::KaimingIn);
-    let shape = Convolution {
-        kernel,
-        stride,
-        padding,
-        bias: false,
-        weights,
-        ..Convolution::default()
-    };
+    let shape = Convolution { kernel, stride, padding, bias: false, weights, ..Convolution::default() };
     conv2d(scope, inputs, outputs, shape)
 }
 

@@ -34,9 +34,7 @@ impl Sequential {
 
 impl Layer for Sequential {
     fn forward(&self, input: &Tensor, train: bool) -> Result<Tensor, TchError> {
-        self.0
-            .iter()
-            .try_fold(input.shallow_clone(), |input, layer| layer.forward(&input, train))
+        self.0.iter().try_fold(input.shallow_clone(), |input, layer| layer.forward(&input, train))
     }
 }
 
@@ -55,19 +53,12 @@ pub(super) struct Builder {
 impl Builder {
     /// A model that starts at random values, from libtorch's generator; or at zero, to be loaded.
     pub(super) fn new(random: bool) -> Self {
-        Self {
-            parameters: RefCell::default(),
-            buffers: RefCell::default(),
-            random,
-        }
+        Self { parameters: RefCell::default(), buffers: RefCell::default(), random }
     }
 
     /// Where the outermost names stand.
     pub(super) fn root(&self) -> Scope<'_> {
-        Scope {
-            builder: self,
-            prefix: String::new(),
-        }
+        Scope { builder: self, prefix: String::new() }
     }
 }
 
@@ -81,26 +72,15 @@ pub(super) struct Scope<'a> {
 impl Scope<'_> {
     /// The place `name` below this one.
     pub(super) fn at(&self, name: impl std::fmt::Display) -> Self {
-        Self {
-            builder: self.builder,
-            prefix: self.name(&name.to_string()),
-        }
+        Self { builder: self.builder, prefix: self.name(&name.to_string()) }
     }
 
     fn name(&self, name: &str) -> String {
-        if self.prefix.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}.{name}", self.prefix)
-        }
+        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
     }
 
     fn parameter(&self, name: &str, shape: &[i64], start: Start) -> Result<Tensor, TchError> {
-        let start = if self.builder.random {
-            start
-        } else {
-            Start::Constant(0.0)
-        };
+        let start = if self.builder.random { start } else { Start::Constant(0.0) };
         let options = (Kind::Float, Device::Cpu);
         let tensor = match start {
             Start::Constant(value) => Tensor::f_full(shape, value, options)?,
@@ -108,19 +88,13 @@ impl Scope<'_> {
             Start::Normal(deviation) => Tensor::f_zeros(shape, options)?.f_normal_(0.0, deviation)?,
         };
         let tensor = tensor.f_set_requires_grad(true)?;
-        self.builder
-            .parameters
-            .borrow_mut()
-            .insert(self.name(name), tensor.shallow_clone());
+        self.builder.parameters.borrow_mut().insert(self.name(name), tensor.shallow_clone());
         Ok(tensor)
     }
 
     fn buffer(&self, name: &str, shape: &[i64], value: f64) -> Result<Tensor, TchError> {
         let tensor = Tensor::f_full(shape, value, (Kind::Float, Device::Cpu))?;
-        self.builder
-            .buffers
-            .borrow_mut()
-            .insert(self.name(name), tensor.shallow_clone());
+        self.builder.buffers.borrow_mut().insert(self.name(name), tensor.shallow_clone());
         Ok(tensor)
     }
 }
@@ -155,10 +129,7 @@ impl Weights {
         let (fan_in, fan_out) = (fan_in.max(1) as f64, fan_out.max(1) as f64);
         let zero = Start::Constant(0.0);
         match self {
-            Self::Default => (
-                Start::Uniform(fan_in.powf(-0.5)),
-                Start::Uniform(fan_in.powf(-0.5)),
-            ),
+            Self::Default => (Start::Uniform(fan_in.powf(-0.5)), Start::Uniform(fan_in.powf(-0.5))),
             Self::KaimingIn => (Start::Normal((2.0 / fan_in).sqrt()), zero),
             Self::KaimingOut => (Start::Normal((2.0 / fan_out).sqrt()), zero),
             Self::KaimingUniform => (Start::Uniform((6.0 / fan_in).sqrt()), zero),
@@ -193,14 +164,7 @@ pub(super) struct Convolution {
 
 impl Default for Convolution {
     fn default() -> Self {
-        Self {
-            kernel: 1,
-            stride: 1,
-            padding: 0,
-            groups: 1,
-            bias: true,
-            weights: Weights::Default,
-        }
+        Self { kernel: 1, stride: 1, padding: 0, groups: 1, bias: true, weights: Weights::Default }
     }
 }
 
@@ -211,21 +175,11 @@ pub(super) fn conv2d(
     outputs: i64,
     shape: Convolution,
 ) -> Result<impl Layer + use<>, TchError> {
-    let Convolution {
-        kernel,
-        stride,
-        padding,
-        groups,
-        ..
-    } = shape;
+    let Convolution { kernel, stride, padding, groups, .. } = shape;
     let (inputs, area) = (inputs / groups, kernel * kernel);
     let (weight, bias) = shape.weights.starts(inputs * area, outputs * area);
     let weight = scope.parameter("weight", &[outputs, inputs, kernel, kernel], weight)?;
-    let bias = if shape.bias {
-        Some(scope.parameter("bias", &[outputs], bias)?)
-    } else {
-        None
-    };
+    let bias = if shape.bias { Some(scope.parameter("bias", &[outputs], bias)?) } else { None };
     Ok(move |input: &Tensor, _: bool| {
         let (stride, padding) = ([stride, stride], [padding, padding]);
         input.f_conv2d(&weight, bias.as_ref(), stride, padding, [1_i64, 1], groups)

@@ -11,15 +11,8 @@ pub(super) fn build(builder: &Builder, input: &Input) -> Result<Sequential, Func
     let [channels, height, width] = input.image("lenet5", 12, 512)?;
     let padding = if height.min(width) < 32 { 2 } else { 0 };
     let tanh = |input: &Tensor, _: bool| input.f_tanh();
-    let first = Convolution {
-        kernel: 5,
-        padding,
-        ..Convolution::default()
-    };
-    let second = Convolution {
-        kernel: 5,
-        ..Convolution::default()
-    };
+    let first = Convolution { kernel: 5, padding, ..Convolution::default() };
+    let second = Convolution { kernel: 5, ..Convolution::default() };
     let after = |side: i64| ((side + 2 * padding - 4) / 2 - 4) / 2;
     let scope = builder.root();
     let build = || {
@@ -31,12 +24,7 @@ pub(super) fn build(builder: &Builder, input: &Input) -> Result<Sequential, Func
             .then(tanh)
             .then(halve_by_mean)
             .then(flatten)
-            .then(linear(
-                &scope.at("fc1"),
-                16 * after(height) * after(width),
-                120,
-                Weights::Default,
-            )?)
+            .then(linear(&scope.at("fc1"), 16 * after(height) * after(width), 120, Weights::Default)?)
             .then(tanh)
             .then(linear(&scope.at("fc2"), 120, 84, Weights::Default)?)
             .then(tanh)

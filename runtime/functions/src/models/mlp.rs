@@ -12,9 +12,6 @@ pub(super) fn build(builder: &Builder, input: &Input) -> Result<Sequential, Func
     let scope = builder.root();
     let hidden = linear(&scope.at("hidden"), input.features()?, HIDDEN, Weights::Default);
     let output = linear(&scope.at("output"), HIDDEN, input.classes, Weights::Default);
-    let network = Sequential::default()
-        .then(flatten)
-        .then(hidden.map_err(Input::too_large)?)
-        .then(relu);
+    let network = Sequential::default().then(flatten).then(hidden.map_err(Input::too_large)?).then(relu);
     Ok(network.then(output.map_err(Input::too_large)?))
 }

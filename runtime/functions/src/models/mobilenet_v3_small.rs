@@ -28,11 +28,7 @@ pub(super) fn build(builder: &Builder, input: &Input) -> Result<Sequential, Func
     let [channels, ..] = input.image("mobilenet_v3_small", 32, 1_024)?;
     let (features, classifier) = (builder.root().at("features"), builder.root().at("classifier"));
     let build = || {
-        let stem = Geometry {
-            kernel: 3,
-            stride: 2,
-            groups: 1,
-        };
+        let stem = Geometry { kernel: 3, stride: 2, groups: 1 };
         let mut network = unit(Sequential::default(), &features.at(0), channels, 16, stem)?.then(hard_swish);
         let mut inputs = 16;
         for ((place, block), outputs) in (1..).zip(BLOCKS).zip(BLOCKS.map(|block| block.2)) {
@@ -60,11 +56,7 @@ struct Geometry {
 }
 
 impl Geometry {
-    const POINT: Self = Self {
-        kernel: 1,
-        stride: 1,
-        groups: 1,
-    };
+    const POINT: Self = Self { kernel: 1, stride: 1, groups: 1 };
 }
 
 /// A convolution with its normalisation.
@@ -75,24 +67,11 @@ fn unit(
     outputs: i64,
     geometry: Geometry,
 ) -> Result<Sequential, TchError> {
-    let Geometry {
-        kernel,
-        stride,
-        groups,
-    } = geometry;
+    let Geometry { kernel, stride, groups } = geometry;
     let (padding, weights) = ((kernel - 1) / 2, Weights::KaimingOut);
-    let shape = Convolution {
-        kernel,
-        stride,
-        padding,
-        groups,
-        bias: false,
-        weights,
-    };
+    let shape = Convolution { kernel, stride, padding, groups, bias: false, weights };
     let convolution = conv2d(&scope.at(0), inputs, outputs, shape)?;
-    Ok(network
-        .then(convolution)
-        .then(batch_norm(&scope.at(1), outputs, 1e-3, 0.01)?))
+    Ok(network.then(convolution).then(batch_norm(&scope.at(1), outputs, 1e-3, 0.01)?))
 }
 
 fn hard_swish(input: &Tensor, _: bool) -> Result<Tensor, TchError> {
@@ -106,11 +85,7 @@ fn inverted(
     (kernel, expanded, outputs, excited, swish, stride): (i64, i64, i64, bool, bool, i64),
 ) -> Result<impl Layer + use<>, TchError> {
     let activated = |network: Sequential| {
-        if swish {
-            network.then(hard_swish)
-        } else {
-            network.then(relu)
-        }
+        if swish { network.then(hard_swish) } else { network.then(relu) }
     };
     let mut place = 0..;
     let mut next = || scope.at(place.next().unwrap_or(0));
@@ -118,11 +93,7 @@ fn inverted(
     if expanded != inputs {
         path = activated(unit(path, &next(), inputs, expanded, Geometry::POINT)?);
     }
-    let depthwise = Geometry {
-        kernel,
-        stride,
-        groups: expanded,
-    };
+    let depthwise = Geometry { kernel, stride, groups: expanded };
     path = activated(unit(path, &next(), expanded, expanded, depthwise)?);
     if excited {
         path = path.then(excitation(&next(), expanded)?);
@@ -137,10 +108,7 @@ fn inverted(
 
 /// Squeeze and excitation: each channel scaled by what the means of all say.
 fn excitation(scope: &Scope<'_>, channels: i64) -> Result<impl Layer + use<>, TchError> {
-    let shape = Convolution {
-        weights: Weights::KaimingOut,
-        ..Convolution::default()
-    };
+    let shape = Convolution { weights: Weights::KaimingOut, ..Convolution::default() };
     let squeezed = divisible_by_8(channels / 4);
     let squeeze = conv2d(&scope.at("fc1"), channels, squeezed, shape)?;
     let excite = conv2d(&scope.at("fc2"), squeezed, channels, shape)?;
@@ -154,9 +122,5 @@ fn excitation(scope: &Scope<'_>, channels: i64) -> Result<impl Layer + use<>, Tc
 /// The multiple of 8 nearest to `channels`, not less than nine tenths of it (torchvision's `_make_divisible`).
 fn divisible_by_8(channels: i64) -> i64 {
     let rounded = ((channels + 4) / 8 * 8).max(8);
-    if 10 * rounded < 9 * channels {
-        rounded + 8
-    } else {
-        rounded
-    }
+    if 10 * rounded < 9 * channels { rounded + 8 } else { rounded }
 }

@@ -44,18 +44,12 @@ impl Input {
     pub fn of(manifest: &Manifest) -> Result<Self, FunctionError> {
         let classes = i64::try_from(manifest.classes.len())
             .map_err(|_| FunctionError::new(ErrorKind::InvalidModel, "too many classes"))?;
-        Ok(Self {
-            shape: manifest.shape.clone(),
-            classes,
-        })
+        Ok(Self { shape: manifest.shape.clone(), classes })
     }
 
     /// Values of a sample.
     fn features(&self) -> Result<i64, FunctionError> {
-        let features = self
-            .shape
-            .iter()
-            .try_fold(1_i64, |product, length| product.checked_mul(*length));
+        let features = self.shape.iter().try_fold(1_i64, |product, length| product.checked_mul(*length));
         features.filter(|features| *features > 0).ok_or_else(|| {
             FunctionError::new(
                 ErrorKind::InvalidModel,

@@ -34,10 +34,7 @@ pub struct Replica {
 
 impl std::fmt::Debug for Replica {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Replica")
-            .field("parameters", &self.parameter_count())
-            .finish_non_exhaustive()
+        formatter.debug_struct("Replica").field("parameters", &self.parameter_count()).finish_non_exhaustive()
     }
 }
 
@@ -72,20 +69,12 @@ impl Replica {
                     FunctionError::new(ErrorKind::InvalidModel, message)
                 })?;
                 let (module, parameters, buffers) = torchscript::load(script)?;
-                return Ok(Self {
-                    parameters,
-                    buffers,
-                    network: Box::new(module),
-                });
+                return Ok(Self { parameters, buffers, network: Box::new(module) });
             }
         };
         let network = Box::new(build(&builder, input)?);
         let (parameters, buffers) = (builder.parameters.into_inner(), builder.buffers.into_inner());
-        Ok(Self {
-            parameters,
-            buffers,
-            network,
-        })
+        Ok(Self { parameters, buffers, network })
     }
 
     /// Checks that the network takes samples of this shape and answers with a score for each class.
@@ -132,9 +121,7 @@ impl Replica {
     /// # Errors
     /// [`ErrorKind::InvalidModel`] where the network does not take the batch.
     pub fn forward(&self, batch: &Batch, train: bool) -> Result<Tensor, FunctionError> {
-        self.network
-            .forward(&batch.x, train)
-            .map_err(invalid_model("the model cannot take the batch"))
+        self.network.forward(&batch.x, train).map_err(invalid_model("the model cannot take the batch"))
     }
 
     /// The gradient of the mean loss on `batch`, by parameter, and the sums of the loss. BatchNorm's buffers
@@ -154,19 +141,11 @@ impl Replica {
         let mean = losses.f_mean(Kind::Float).map_err(refused())?;
         let inputs: Vec<&Tensor> = self.parameters.values().collect();
         let gradients = Tensor::f_run_backward(&[mean], &inputs, false, false).map_err(refused())?;
-        let named = self
-            .parameters
-            .iter()
-            .zip(gradients)
-            .map(|((name, parameter), gradient)| {
-                // A parameter that the output does not depend on has no gradient.
-                let gradient = if gradient.defined() {
-                    gradient
-                } else {
-                    parameter.f_zeros_like()?
-                };
-                Ok((name.clone(), gradient))
-            });
+        let named = self.parameters.iter().zip(gradients).map(|((name, parameter), gradient)| {
+            // A parameter that the output does not depend on has no gradient.
+            let gradient = if gradient.defined() { gradient } else { parameter.f_zeros_like()? };
+            Ok((name.clone(), gradient))
+        });
         Ok((named.collect::<Result<_, _>>().map_err(refused())?, sums))
     }
 
@@ -246,10 +225,7 @@ impl Replica {
     pub fn save(&self) -> Result<TensorFile, FunctionError> {
         let named = self.parameters.iter().chain(&self.buffers);
         let tensors = named.map(|(name, tensor)| Ok((name.clone(), torch::store(name, tensor)?)));
-        Ok(TensorFile {
-            tensors: tensors.collect::<Result<_, FunctionError>>()?,
-            sums: Sums::default(),
-        })
+        Ok(TensorFile { tensors: tensors.collect::<Result<_, FunctionError>>()?, sums: Sums::default() })
     }
 
     /// `gradients` with the buffers beside them, as a file.
@@ -263,9 +239,6 @@ impl Replica {
     ) -> Result<TensorFile, FunctionError> {
         let named = gradients.iter().chain(&self.buffers);
         let tensors = named.map(|(name, tensor)| Ok((name.clone(), torch::store(name, tensor)?)));
-        Ok(TensorFile {
-            tensors: tensors.collect::<Result<_, FunctionError>>()?,
-            sums,
-        })
+        Ok(TensorFile { tensors: tensors.collect::<Result<_, FunctionError>>()?, sums })
     }
 }

@@ -61,14 +61,7 @@ fn convolution(
     stride: i64,
 ) -> Result<impl Layer + use<>, TchError> {
     let (padding, weights) = (kernel / 2, Weights::KaimingOut);
-    let shape = Convolution {
-        kernel,
-        stride,
-        padding,
-        bias: false,
-        weights,
-        ..Convolution::default()
-    };
+    let shape = Convolution { kernel, stride, padding, bias: false, weights, ..Convolution::default() };
     conv2d(scope, inputs, outputs, shape)
 }
 
@@ -83,13 +76,7 @@ fn basic(scope: &Scope<'_>, inputs: i64, width: i64, stride: i64) -> Result<(Res
         .then(relu)
         .then(convolution(&scope.at("conv2"), width, width, 3, 1)?)
         .then(norm(&scope.at("bn2"), width)?);
-    Ok((
-        Residual {
-            path,
-            shortcut: shortcut(scope, inputs, width, stride)?,
-        },
-        width,
-    ))
+    Ok((Residual { path, shortcut: shortcut(scope, inputs, width, stride)? }, width))
 }
 
 fn bottleneck(scope: &Scope<'_>, inputs: i64, width: i64, stride: i64) -> Result<(Residual, i64), TchError> {
@@ -103,13 +90,7 @@ fn bottleneck(scope: &Scope<'_>, inputs: i64, width: i64, stride: i64) -> Result
         .then(relu)
         .then(convolution(&scope.at("conv3"), width, outputs, 1, 1)?)
         .then(norm(&scope.at("bn3"), outputs)?);
-    Ok((
-        Residual {
-            path,
-            shortcut: shortcut(scope, inputs, outputs, stride)?,
-        },
-        outputs,
-    ))
+    Ok((Residual { path, shortcut: shortcut(scope, inputs, outputs, stride)? }, outputs))
 }
 
 fn shortcut(scope: &Scope<'_>, inputs: i64, outputs: i64, stride: i64) -> Result<Sequential, TchError> {
@@ -118,9 +99,7 @@ fn shortcut(scope: &Scope<'_>, inputs: i64, outputs: i64, stride: i64) -> Result
         return Ok(Sequential::default());
     }
     let projection = convolution(&scope.at(0), inputs, outputs, 1, stride)?;
-    Ok(Sequential::default()
-        .then(projection)
-        .then(norm(&scope.at(1), outputs)?))
+    Ok(Sequential::default().then(projection).then(norm(&scope.at(1), outputs)?))
 }
 
 struct Residual {
@@ -130,9 +109,6 @@ struct Residual {
 
 impl Layer for Residual {
     fn forward(&self, input: &Tensor, train: bool) -> Result<Tensor, TchError> {
-        self.path
-            .forward(input, train)?
-            .f_add(&self.shortcut.forward(input, train)?)?
-            .f_relu()
+        self.path.forward(input, train)?.f_add(&self.shortcut.forward(input, train)?)?.f_relu()
     }
 }

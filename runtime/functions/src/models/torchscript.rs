@@ -59,11 +59,7 @@ pub(super) fn load(file: &[u8]) -> Result<(Module, Named, Named), FunctionError>
         let message = "the scripted module has no trainable parameters: script the module itself, not a frozen or traced function of it";
         return Err(FunctionError::new(ErrorKind::InvalidModel, message));
     }
-    Ok((
-        module,
-        parameters.into_iter().collect(),
-        state.into_iter().collect(),
-    ))
+    Ok((module, parameters.into_iter().collect(), state.into_iter().collect()))
 }
 
 extern "C" fn collect(data: *mut c_void, name: *const c_char, tensor: *mut C_tensor) {
@@ -71,10 +67,7 @@ extern "C" fn collect(data: *mut c_void, name: *const c_char, tensor: *mut C_ten
     // the tensor is given to keep.
     unsafe {
         let found = &mut *data.cast::<Vec<(String, Tensor)>>();
-        found.push((
-            CStr::from_ptr(name).to_string_lossy().into_owned(),
-            Tensor::from_ptr(tensor),
-        ));
+        found.push((CStr::from_ptr(name).to_string_lossy().into_owned(), Tensor::from_ptr(tensor)));
     }
 }
 
@@ -85,13 +78,7 @@ impl Layer for Module {
         tch::jit::f_set_graph_executor_optimize(false)?;
         let module = self.0.as_ptr();
         // SAFETY: the module is alive.
-        unsafe {
-            if train {
-                torch_sys::atm_train(module)
-            } else {
-                torch_sys::atm_eval(module)
-            }
-        }
+        unsafe { if train { torch_sys::atm_train(module) } else { torch_sys::atm_eval(module) } }
         checked()?;
         let inputs = [input.as_ptr().cast_mut()];
         // SAFETY: module and input are alive; the output is given to keep.

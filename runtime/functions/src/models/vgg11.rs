@@ -10,21 +10,14 @@ use stepgrad_contract::FunctionError;
 
 pub(super) fn build(builder: &Builder, input: &Input) -> Result<Sequential, FunctionError> {
     let [mut channels, ..] = input.image("vgg11", 32, 1_024)?;
-    let shape = Convolution {
-        kernel: 3,
-        padding: 1,
-        weights: Weights::KaimingOut,
-        ..Convolution::default()
-    };
+    let shape = Convolution { kernel: 3, padding: 1, weights: Weights::KaimingOut, ..Convolution::default() };
     let (features, classifier) = (builder.root().at("features"), builder.root().at("classifier"));
     let mut build = || {
         let mut network = Sequential::default();
         let mut place = 0;
         for block in [[64].as_slice(), &[128], &[256, 256], &[512, 512], &[512, 512]] {
             for &outputs in block {
-                network = network
-                    .then(conv2d(&features.at(place), channels, outputs, shape)?)
-                    .then(relu);
+                network = network.then(conv2d(&features.at(place), channels, outputs, shape)?).then(relu);
                 channels = outputs;
                 place += 2;
             }

@@ -20,10 +20,7 @@ fn disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
         let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-        if matches!(
-            kind,
-            Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
-        ) {
+        if matches!(kind, Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)) {
             return true;
         }
         cause = error.source();
@@ -48,9 +45,6 @@ mod tests {
             source: Box::new(Error::from(ErrorKind::PermissionDenied)),
         };
         let error = failed("write", "r/x", &other);
-        assert!(
-            error.message.contains("r/x") && error.message.contains("permission denied"),
-            "{error}"
-        );
+        assert!(error.message.contains("r/x") && error.message.contains("permission denied"), "{error}");
     }
 }

@@ -47,9 +47,7 @@ impl Store {
         };
         std::fs::create_dir_all(folder).map_err(|error| cannot(&error))?;
         let objects = LocalFileSystem::new_with_prefix(folder).map_err(|error| cannot(&error))?;
-        Ok(Self {
-            objects: Arc::new(objects.with_automatic_cleanup(true)),
-        })
+        Ok(Self { objects: Arc::new(objects.with_automatic_cleanup(true)) })
     }
 
     /// An object's bytes.
@@ -58,11 +56,7 @@ impl Store {
     /// [`ErrorKind::ObjectUnavailable`] where it is not there or cannot be read.
     pub async fn get(&self, key: &str) -> Result<Bytes, FunctionError> {
         let path = path(key)?;
-        let result = self
-            .objects
-            .get(&path)
-            .await
-            .map_err(|error| failed("read", key, &error))?;
+        let result = self.objects.get(&path).await.map_err(|error| failed("read", key, &error))?;
         result.bytes().await.map_err(|error| failed("read", key, &error))
     }
 
@@ -93,22 +87,14 @@ impl Store {
             );
             Err(FunctionError::new(ErrorKind::DivergentObject, message))
         } else {
-            self.put(key, bytes, PutMode::Overwrite)
-                .await
-                .map_err(|error| failed("write", key, &error))
+            self.put(key, bytes, PutMode::Overwrite).await.map_err(|error| failed("write", key, &error))
         }
     }
 
     async fn put(&self, key: &str, bytes: Bytes, mode: PutMode) -> object_store::Result<()> {
         let path = Path::parse(key)?;
-        let options = PutOptions {
-            mode,
-            ..PutOptions::default()
-        };
-        self.objects
-            .put_opts(&path, PutPayload::from_bytes(bytes), options)
-            .await
-            .map(|_| ())
+        let options = PutOptions { mode, ..PutOptions::default() };
+        self.objects.put_opts(&path, PutPayload::from_bytes(bytes), options).await.map(|_| ())
     }
 
     /// A document.
@@ -119,10 +105,7 @@ impl Store {
     pub async fn get_json<T: DeserializeOwned>(&self, key: &str) -> Result<T, FunctionError> {
         let bytes = self.get(key).await?;
         serde_json::from_slice(&bytes).map_err(|error| {
-            FunctionError::new(
-                ErrorKind::ChecksumMismatch,
-                format!("object {key} is not whole: {error}"),
-            )
+            FunctionError::new(ErrorKind::ChecksumMismatch, format!("object {key} is not whole: {error}"))
         })
     }
 
@@ -165,14 +148,8 @@ impl Store {
     /// [`ErrorKind::ObjectUnavailable`] where they cannot be listed.
     pub async fn list(&self, folder: &str) -> Result<Vec<String>, FunctionError> {
         let path = path(folder)?;
-        let entries = self
-            .objects
-            .list(Some(&path))
-            .map_ok(|entry| entry.location.to_string());
-        let mut keys: Vec<_> = entries
-            .try_collect()
-            .await
-            .map_err(|error| failed("list", folder, &error))?;
+        let entries = self.objects.list(Some(&path)).map_ok(|entry| entry.location.to_string());
+        let mut keys: Vec<_> = entries.try_collect().await.map_err(|error| failed("list", folder, &error))?;
         keys.sort_unstable();
         Ok(keys)
     }
@@ -185,11 +162,8 @@ impl Store {
         let path = path(folder)?;
         let listed = self.objects.list_with_delimiter(Some(&path)).await;
         let listed = listed.map_err(|error| failed("list", folder, &error))?;
-        let mut names: Vec<_> = listed
-            .common_prefixes
-            .iter()
-            .filter_map(|prefix| prefix.filename().map(str::to_owned))
-            .collect();
+        let mut names: Vec<_> =
+            listed.common_prefixes.iter().filter_map(|prefix| prefix.filename().map(str::to_owned)).collect();
         names.sort_unstable();
         Ok(names)
     }
@@ -203,9 +177,8 @@ impl Store {
         let keys = self.list(folder).await?;
         let doomed = keys.iter().filter(|key| Some(key.as_str()) != keep);
         let paths: Vec<_> = doomed.map(|key| path(key)).collect::<Result<_, _>>()?;
-        let mut deleted = self
-            .objects
-            .delete_stream(futures::stream::iter(paths.into_iter().map(Ok)).boxed());
+        let mut deleted =
+            self.objects.delete_stream(futures::stream::iter(paths.into_iter().map(Ok)).boxed());
         while let Some(result) = deleted.next().await {
             match result {
                 Ok(_) | Err(object_store::Error::NotFound { .. }) => {}

@@ -33,10 +33,7 @@ async fn an_object_is_written_once() {
     let path = folder.path().join(key);
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() - 2]).unwrap();
-    assert_eq!(
-        store.get_tensors(key).await.unwrap_err().kind,
-        ErrorKind::ChecksumMismatch
-    );
+    assert_eq!(store.get_tensors(key).await.unwrap_err().kind, ErrorKind::ChecksumMismatch);
     store.put_tensors(key, &file(1.0)).await.unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), whole);
 }
@@ -45,10 +42,7 @@ async fn an_object_is_written_once() {
 async fn what_is_missing_can_be_tried_again() {
     let (_folder, store) = store();
     let error = store.get("run/objects/none").await.unwrap_err();
-    assert_eq!(
-        (error.kind, error.kind.is_retryable()),
-        (ErrorKind::ObjectUnavailable, true)
-    );
+    assert_eq!((error.kind, error.kind.is_retryable()), (ErrorKind::ObjectUnavailable, true));
     assert!(error.message.contains("run/objects/none"));
     assert_eq!(store.get("../x").await.unwrap_err().kind, ErrorKind::InvalidEvent);
 }
@@ -69,10 +63,7 @@ async fn folders_are_listed_and_deleted() {
         store.put_json(key, &key).await.unwrap();
     }
     assert_eq!(store.folders("run").await.unwrap(), ["a", "c"]);
-    assert_eq!(
-        store.list("run/a").await.unwrap(),
-        ["run/a/1", "run/a/2", "run/a/b/3"]
-    );
+    assert_eq!(store.list("run/a").await.unwrap(), ["run/a/1", "run/a/2", "run/a/b/3"]);
     store.delete_prefix("run/a", Some("run/a/2")).await.unwrap();
     store.delete_prefix("run/a", Some("run/a/2")).await.unwrap();
     assert_eq!(store.list("run").await.unwrap(), ["run/a/2", "run/c/4"]);

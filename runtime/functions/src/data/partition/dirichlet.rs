@@ -27,10 +27,7 @@ pub(super) fn share_out(
     let gamma = Gamma::new(alpha + 1.0, 1.0).map_err(|_| refused())?;
     let mut classes: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for sample in samples {
-        classes
-            .entry(labels.get(*sample as usize).copied().unwrap_or(0))
-            .or_default()
-            .push(*sample);
+        classes.entry(labels.get(*sample as usize).copied().unwrap_or(0)).or_default().push(*sample);
     }
     let mut shards = vec![Vec::new(); peers];
     for (class, mut members) in classes {
@@ -63,10 +60,7 @@ pub(super) fn share_out(
     }
     for empty in 0..peers {
         if shards[empty].is_empty() {
-            let largest = (0..peers)
-                .rev()
-                .max_by_key(|peer| shards[*peer].len())
-                .unwrap_or(0);
+            let largest = (0..peers).rev().max_by_key(|peer| shards[*peer].len()).unwrap_or(0);
             let moved = shards[largest].pop();
             shards[empty].extend(moved);
         }

@@ -46,9 +46,7 @@ pub fn share_out(
 fn equal_parts(samples: &[u32], parts: usize) -> Vec<Vec<u32>> {
     let (size, rest) = (samples.len() / parts.max(1), samples.len() % parts.max(1));
     let mut samples = samples.iter().copied();
-    (0..parts)
-        .map(|part| samples.by_ref().take(size + usize::from(part < rest)).collect())
-        .collect()
+    (0..parts).map(|part| samples.by_ref().take(size + usize::from(part < rest)).collect()).collect()
 }
 
 #[cfg(test)]
@@ -70,15 +68,9 @@ mod tests {
         for partition in partitions {
             for peers in [1, 3, 16, 857] {
                 let shards = share_out(&partition, &samples, &labels, peers, 7).unwrap();
-                assert_eq!(
-                    shards,
-                    share_out(&partition, &samples, &labels, peers, 7).unwrap()
-                );
+                assert_eq!(shards, share_out(&partition, &samples, &labels, peers, 7).unwrap());
                 assert_eq!(shards.len(), peers as usize);
-                assert!(
-                    shards.iter().all(|shard| !shard.is_empty()),
-                    "{partition:?} {peers}"
-                );
+                assert!(shards.iter().all(|shard| !shard.is_empty()), "{partition:?} {peers}");
                 let mut placed: Vec<u32> = shards.into_iter().flatten().collect();
                 placed.sort_unstable();
                 assert_eq!(placed, samples, "{partition:?} {peers}");
@@ -99,12 +91,7 @@ mod tests {
             let shards = share_out(&partition, &samples, &labels, 10, 7).unwrap();
             let top = |shard: &Vec<u32>| {
                 let most = (0..10)
-                    .map(|class| {
-                        shard
-                            .iter()
-                            .filter(|sample| labels[**sample as usize] == class)
-                            .count()
-                    })
+                    .map(|class| shard.iter().filter(|sample| labels[**sample as usize] == class).count())
                     .max();
                 most.unwrap() as f64 / shard.len() as f64
             };

@@ -1,0 +1,213 @@
+//! Drives a run as the state machines do: calls the handlers in the order of the plan on a store in a
+//! temporary folder.
+#![allow(dead_code, reason = "each test crate uses its own part")]
+
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use stepgrad_contract::events::{EvaluateReply, FinishReply, Next};
+use stepgrad_contract::fanout::{Batches, Carriers, Member};
+use stepgrad_contract::tensors::TensorFile;
+use stepgrad_contract::training::{
+    Algorithm, Architecture, Data, Every, Format, Loss, Model, Optimizer, Partition, Synthetic, Topology,
+    Training, Validation,
+};
+use stepgrad_contract::{Function, FunctionError, keys};
+use stepgrad_runtime::handlers::{Environment, dispatch};
+
+pub(crate) const RUN: &str = "run-1";
+
+/// A small training to be changed by a test.
+pub(crate) fn training() -> Training {
+    Training {
+        version: 1,
+        name: "test".to_owned(),
+        seed: 7,
+        data: Data {
+            source: String::new(),
+            format: Format::Synthetic,
+            validation: Some(Validation::Share(0.2)),
+            preprocess: Vec::new(),
+            partition: Partition::Iid,
+            label: None,
+            synthetic: Some(Synthetic { samples: 101, shape: vec![5], classes: 3 }),
+        },
+        model: Model { architecture: Architecture::LogisticRegression, loss: Loss::CrossEntropy },
+        algorithm: Algorithm::GradientAveraging,
+        epochs: 3,
+        batch_size: 8,
+        local_epochs: 1,
+        optimizer: Optimizer::Sgd { learning_rate: 0.1, momentum: 0.0, weight_decay: 0.0, nesterov: false },
+        reduce_lr_on_plateau: None,
+        early_stopping: None,
+        target: None,
+        topology: Topology::PeerToPeer,
+        peers: 4,
+        every: Every::Batches(2),
+        quorum: 1,
+        carriers: Carriers {
+            history_limit: 25_000,
+            round_fixed: 100,
+            peer_fixed: 60,
+            batch: 24,
+            child: 28,
+            child_fixed: 10,
+            range_limit: 1_000,
+        },
+        rounds_per_segment: 5,
+        retain_rounds: None,
+    }
+}
+
+/// The digits that lie beside the examples.
+pub(crate) fn digits() -> Data {
+    Data {
+        source: "digits".to_owned(),
+        format: Format::Idx,
+        validation: Some(Validation::Share(0.1)),
+        preprocess: vec![stepgrad_contract::training::Preprocess::MinMax],
+        partition: Partition::Iid,
+        label: None,
+        synthetic: None,
+    }
+}
+
+/// How a run is disturbed; it must not matter.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Manner {
+    /// Every function is called twice.
+    pub(crate) twice: bool,
+    /// Batches are worked on in descending order.
+    pub(crate) backwards: bool,
+    /// Every call is made by a process of its own, as far as the memory of warm ones goes.
+    pub(crate) cold: bool,
+}
+
+pub(crate) struct Driver {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) environment: Environment,
+    pub(crate) training: Training,
+    pub(crate) manner: Manner,
+    /// Peers whose work of a round is lost.
+    pub(crate) lost: BTreeMap<u32, Vec<u32>>,
+}
+
+impl Driver {
+    pub(crate) async fn new(training: Training) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = environment(&folder);
+        environment.store.put_json(&keys::training(RUN), &training).await.unwrap();
+        Self { folder, environment, training, manner: Manner::default(), lost: BTreeMap::new() }
+    }
+
+    pub(crate) fn path(&self, key: &str) -> std::path::PathBuf {
+        self.folder.path().join("runs").join(key)
+    }
+
+    pub(crate) async fn tensors(&self, key: &str) -> TensorFile {
+        self.environment.store.get_tensors(key).await.unwrap()
+    }
+
+    pub(crate) async fn call(&mut self, function: Function, event: Value) -> Result<Value, FunctionError> {
+        if self.manner.cold {
+            self.environment = environment(&self.folder);
+        }
+        let reply = dispatch(function, &self.environment, event.clone()).await?;
+        if self.manner.twice {
+            let again = dispatch(function, &self.environment, event).await?;
+            assert_eq!(reply, again, "{function} is not idempotent");
+        }
+        Ok(reply)
+    }
+
+    /// Prepares and initialises; gives the first round.
+    pub(crate) async fn begin(&mut self) -> Result<Next, FunctionError> {
+        let next = self.call(Function::Prepare, json!({"run": RUN})).await?;
+        self.call(Function::Initialise, json!({"run": RUN})).await?;
+        Ok(serde_json::from_value(next).unwrap())
+    }
+
+    /// One round.
+    pub(crate) async fn round(&mut self, next: &Next) -> Result<EvaluateReply, FunctionError> {
+        let round = next.round;
+        let mut members: Vec<Member> = next.fanout.members().cloned().collect();
+        if self.manner.backwards {
+            members.reverse();
+        }
+        let mut reports = Vec::new();
+        for Member { peer, batches } in members {
+            if self.lost.get(&round).is_some_and(|lost| lost.contains(&peer)) {
+                reports.push(json!({"peer": peer, "status": "LOST", "error": "States.TaskFailed"}));
+                continue;
+            }
+            let event = json!({"run": RUN, "round": round, "peer": peer});
+            if self.training.algorithm == Algorithm::ModelAveraging {
+                assert_eq!(batches, Batches::None);
+                self.call(Function::Train, event).await?;
+            } else {
+                let mut places: Vec<u32> = match batches {
+                    Batches::None => Vec::new(),
+                    Batches::Inline { first, last } => (first..=last).collect(),
+                    Batches::Child { ranges } => {
+                        ranges.iter().flat_map(|range| range.first..=range.last).collect()
+                    }
+                };
+                if self.manner.backwards {
+                    places.reverse();
+                }
+                for batch in places {
+                    let event = json!({"run": RUN, "round": round, "peer": peer, "batch": batch});
+                    self.call(Function::Gradient, event).await?;
+                }
+                self.call(Function::Combine, event).await?;
+            }
+            reports.push(json!({"peer": peer, "status": "OK"}));
+        }
+        let membership =
+            self.call(Function::Membership, json!({"run": RUN, "round": round, "reports": reports})).await?;
+        assert_eq!(membership["quorum"], true);
+        let fanout: stepgrad_contract::fanout::Fanout =
+            serde_json::from_value(membership["fanout"].clone()).unwrap();
+        let mut replicas = Vec::new();
+        match self.training.topology {
+            Topology::ParameterServer => {
+                let reply = self.call(Function::Aggregate, json!({"run": RUN, "round": round})).await?;
+                replicas.push(reply["replica"].clone());
+            }
+            Topology::PeerToPeer => {
+                for member in fanout.members() {
+                    let event = json!({"run": RUN, "round": round, "peer": member.peer});
+                    replicas.push(self.call(Function::Synchronise, event).await?["replica"].clone());
+                }
+            }
+        }
+        let event = json!({"run": RUN, "round": round, "replicas": replicas});
+        let reply = self.call(Function::Evaluate, event).await?;
+        Ok(serde_json::from_value(reply).unwrap())
+    }
+
+    /// The whole run.
+    pub(crate) async fn run(&mut self) -> Result<(Vec<EvaluateReply>, FinishReply), FunctionError> {
+        let mut next = self.begin().await?;
+        let mut replies = Vec::new();
+        loop {
+            let reply = self.round(&next).await?;
+            next = reply.next.clone();
+            replies.push(reply);
+            if next.next == stepgrad_contract::events::Action::Finish {
+                break;
+            }
+        }
+        let finished = self.call(Function::Finish, json!({"run": RUN, "round": next.round})).await?;
+        Ok((replies, serde_json::from_value(finished).unwrap()))
+    }
+}
+
+fn environment(folder: &tempfile::TempDir) -> Environment {
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/data");
+    let variables = |name: &str| match name {
+        "STEPGRAD_STORE" => Some(format!("file://{}/runs", folder.path().display())),
+        "STEPGRAD_DATA" => Some(examples.to_owned()),
+        _ => None,
+    };
+    Environment::from_variables(variables).unwrap()
+}
