@@ -129,10 +129,7 @@ impl Code {
             let Some((text, tail)) = body.split_once("\n```") else {
                 break;
             };
-            examples.push(Example {
-                phase: info.trim(),
-                text,
-            });
+            examples.push(Example { phase: info.trim(), text });
             rest = tail;
         }
         examples

@@ -10,10 +10,7 @@ use std::ops::Range;
 /// (`{span, replacement}` or null) and `related` (`[{span, line, column, label}]`).
 #[must_use]
 pub fn to_json(diagnostics: &[Diagnostic], source: &Source<'_>) -> Value {
-    diagnostics
-        .iter()
-        .map(|diagnostic| object(diagnostic, source))
-        .collect()
+    diagnostics.iter().map(|diagnostic| object(diagnostic, source)).collect()
 }
 
 fn object(diagnostic: &Diagnostic, source: &Source<'_>) -> Value {

@@ -96,10 +96,7 @@ impl Diagnostic {
     /// A warning without a place yet.
     #[must_use]
     pub fn warning(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..Self::error(code, message)
-        }
+        Self { severity: Severity::Warning, ..Self::error(code, message) }
     }
 
     /// The place it is about, and what stands beside it.
@@ -136,10 +133,7 @@ impl Diagnostic {
     #[must_use]
     pub fn suggest(mut self, place: &Place, replacement: impl Into<String>) -> Self {
         if let Place::Source(span) = place {
-            self.suggestion = Some(Suggestion {
-                span: span.clone(),
-                replacement: replacement.into(),
-            });
+            self.suggestion = Some(Suggestion { span: span.clone(), replacement: replacement.into() });
         }
         self
     }

@@ -70,16 +70,12 @@ pub(super) fn clamp(text: &str, span: &Range<usize>) -> Range<usize> {
 
 /// The first byte of the line that holds `offset`.
 pub(super) fn line_start(text: &str, offset: usize) -> usize {
-    text.get(..offset)
-        .and_then(|before| before.rfind('\n'))
-        .map_or(0, |newline| newline + 1)
+    text.get(..offset).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1)
 }
 
 /// The byte after the line that holds `offset`, without its line break.
 pub(super) fn line_end(text: &str, offset: usize) -> usize {
-    text.get(offset..)
-        .and_then(|after| after.find('\n'))
-        .map_or(text.len(), |newline| offset + newline)
+    text.get(offset..).and_then(|after| after.find('\n')).map_or(text.len(), |newline| offset + newline)
 }
 
 #[cfg(test)]

@@ -54,51 +54,28 @@ pub(super) fn choice<T: Choice>(value: &Value<'_>, cx: &mut Findings) -> Spanned
 
 /// What the key asks for.
 pub(super) fn expected<T: Choice>() -> Expected {
-    let names = T::BUILT
-        .iter()
-        .map(|(name, ..)| *name)
-        .chain(T::SHAPES.iter().copied());
-    if T::SHAPES.is_empty() {
-        Expected::Text(one_of(names))
-    } else {
-        Expected::Other(one_of(names))
-    }
+    let names = T::BUILT.iter().map(|(name, ..)| *name).chain(T::SHAPES.iter().copied());
+    if T::SHAPES.is_empty() { Expected::Text(one_of(names)) } else { Expected::Other(one_of(names)) }
 }
 
 /// Reports that `name` is none of those that work.
 pub(super) fn refuse<T: Choice>(path: &str, name: &str, place: &Place, cx: &mut Findings) {
-    let built = one_of(
-        T::BUILT
-            .iter()
-            .map(|(name, ..)| *name)
-            .chain(T::SHAPES.iter().copied()),
-    );
+    let built = one_of(T::BUILT.iter().map(|(name, ..)| *name).chain(T::SHAPES.iter().copied()));
     if T::PLANNED.contains(&name) {
         cx.report(
-            Diagnostic::error(
-                Code::NotBuilt,
-                format!("the {} `{name}` is not built yet", T::WHAT),
-            )
-            .at(place, "not built yet")
-            .hint(format!("`{path}` can be {built}")),
+            Diagnostic::error(Code::NotBuilt, format!("the {} `{name}` is not built yet", T::WHAT))
+                .at(place, "not built yet")
+                .hint(format!("`{path}` can be {built}")),
         );
         return;
     }
-    let finding = Diagnostic::error(
-        Code::UnknownValue,
-        format!("there is no {} `{}`", T::WHAT, shown(name)),
-    )
-    .at(place, format!("expected {built}"));
+    let finding = Diagnostic::error(Code::UnknownValue, format!("there is no {} `{}`", T::WHAT, shown(name)))
+        .at(place, format!("expected {built}"));
     let names = T::BUILT.iter().map(|(name, ..)| *name);
-    let alias = T::ALIASES
-        .iter()
-        .find(|(word, _)| word.eq_ignore_ascii_case(name))
-        .map(|(_, name)| *name);
+    let alias = T::ALIASES.iter().find(|(word, _)| word.eq_ignore_ascii_case(name)).map(|(_, name)| *name);
     let near = alias.or_else(|| nearest(name, names));
     cx.report(match near {
-        Some(near) => finding
-            .hint(format!("did you mean `{near}`?"))
-            .suggest(place, near),
+        Some(near) => finding.hint(format!("did you mean `{near}`?")).suggest(place, near),
         None => match nearest(name, T::PLANNED.iter().copied()) {
             Some(near) => finding.hint(format!("did you mean `{near}`? It is not built yet")),
             None => finding,

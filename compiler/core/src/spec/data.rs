@@ -91,11 +91,7 @@ impl Choice for Format {
     const BUILT: &'static [(&'static str, Self, &'static str)] = &[
         ("idx", Self::Idx, "the IDX files of MNIST, plain or gzip"),
         ("cifar10", Self::Cifar10, "the binary version of CIFAR-10"),
-        (
-            "libsvm",
-            Self::Libsvm,
-            "lines of `label index:value …`, indices from 1",
-        ),
+        ("libsvm", Self::Libsvm, "lines of `label index:value …`, indices from 1"),
         ("csv", Self::Csv, "a header row and a column that holds the class"),
         ("npy", Self::Npy, "NumPy arrays: x.npy and y.npy"),
         ("synthetic", Self::Synthetic, "generated from the seed"),
@@ -112,11 +108,7 @@ impl Choice for Format {
 impl Choice for Preprocess {
     const WHAT: &'static str = "preprocessing step";
     const BUILT: &'static [(&'static str, Self, &'static str)] = &[
-        (
-            "min_max",
-            Self::MinMax,
-            "to [0, 1] by the smallest and largest value",
-        ),
+        ("min_max", Self::MinMax, "to [0, 1] by the smallest and largest value"),
         ("standardize", Self::Standardize, "to mean 0 and deviation 1"),
         ("normalize", Self::Normalize, "every sample to Euclidean length 1"),
     ];
@@ -142,11 +134,7 @@ impl Choice for PlainPartition {
     const WHAT: &'static str = "partition";
     const BUILT: &'static [(&'static str, Self, &'static str)] = &[
         ("iid", Self(Shared::Iid), "shuffled, in parts as equal as can be"),
-        (
-            "by_label",
-            Self(Shared::ByLabel),
-            "sorted by class, in parts as equal as can be",
-        ),
+        ("by_label", Self(Shared::ByLabel), "sorted by class, in parts as equal as can be"),
     ];
     const SHAPES: &'static [&'static str] = &["{dirichlet: α}"];
     const ALIASES: &'static [(&'static str, &'static str)] =
@@ -181,14 +169,12 @@ impl JsonSchema for PartitionSchema {
 impl Data {
     pub(super) fn read(value: &Value<'_>, cx: &mut Findings) -> Self {
         let mut fields = Fields::open(value, cx);
-        let format: Spanned<Format> = fields.required("format", cx, choice);
         let source = fields.take("source");
+        let format: Spanned<Format> = fields.required("format", cx, choice);
         let label = fields.take("label");
         let synthetic = fields.take("synthetic");
         let validation = fields.optional("validation", cx, read_validation);
-        let preprocess = fields
-            .optional("preprocess", cx, read_preprocess)
-            .unwrap_or_default();
+        let preprocess = fields.optional("preprocess", cx, read_preprocess).unwrap_or_default();
         let partition = fields.or("partition", Partition::Iid, cx, read_partition);
         let is = format.known().copied();
         let generated = is == Some(Format::Synthetic);
@@ -220,13 +206,10 @@ impl Data {
             }
             let foreign = |value: &Value<'_>, of: &str, cx: &mut Findings| {
                 cx.report(
-                    Diagnostic::error(
-                        Code::KeyOfOtherFormat,
-                        format!("`{}` is for {of} only", value.path),
-                    )
-                    .at(&value.key_place(), "not for this format")
-                    .also(&data.format.place(), "the format")
-                    .hint("remove the key, or change the format"),
+                    Diagnostic::error(Code::KeyOfOtherFormat, format!("`{}` is for {of} only", value.path))
+                        .at(&value.key_place(), "not for this format")
+                        .also(&data.format.place(), "the format")
+                        .hint("remove the key, or change the format"),
                 );
             };
             if generated && source.is_given() {
@@ -238,13 +221,8 @@ impl Data {
             if is != Some(Format::Csv) && label.is_given() {
                 foreign(&label, "`format: csv`", cx);
             }
-            if let (
-                true,
-                Some(Spanned {
-                    value: Validation::Source { source },
-                    ..
-                }),
-            ) = (generated, &data.validation)
+            if let (true, Some(Spanned { value: Validation::Source { source }, .. })) =
+                (generated, &data.validation)
             {
                 cx.report(
                     Diagnostic::error(
@@ -283,24 +261,15 @@ fn read_shape(value: &Value<'_>, cx: &mut Findings) -> Spanned<Vec<u32>> {
     let sizes: Vec<_> = items.iter().map(|item| whole(item, &EXTENT, cx)).collect();
     if sizes.is_empty() || sizes.len() > 4 {
         cx.report(
-            Diagnostic::error(
-                Code::OutOfRange,
-                format!("`{}` has {} sizes", value.path, sizes.len()),
-            )
-            .at(&value.place(), "expected 1 to 4 sizes, e.g. `[1, 8, 8]`"),
+            Diagnostic::error(Code::OutOfRange, format!("`{}` has {} sizes", value.path, sizes.len()))
+                .at(&value.place(), "expected 1 to 4 sizes, e.g. `[1, 8, 8]`"),
         );
         return unknown;
     }
-    let Some(shape) = sizes
-        .iter()
-        .map(|size| size.known().copied())
-        .collect::<Option<Vec<u32>>>()
-    else {
+    let Some(shape) = sizes.iter().map(|size| size.known().copied()).collect::<Option<Vec<u32>>>() else {
         return unknown;
     };
-    let size = shape
-        .iter()
-        .try_fold(1_u64, |size, extent| size.checked_mul(u64::from(*extent)));
+    let size = shape.iter().try_fold(1_u64, |size, extent| size.checked_mul(u64::from(*extent)));
     if size.is_none_or(|size| size > SAMPLE_SIZE) {
         cx.report(
             Diagnostic::error(
@@ -340,10 +309,7 @@ fn read_validation(value: &Value<'_>, cx: &mut Findings) -> Spanned<Validation> 
                     Code::WrongType,
                     "`data.validation` has to be a share or `{source: …}`, found text",
                 )
-                .at(
-                    &value.place(),
-                    "expected a number between 0 and 1, or `{source: a file or folder}`",
-                )
+                .at(&value.place(), "expected a number between 0 and 1, or `{source: a file or folder}`")
                 .hint("for another source, write it as `{source: …}`")
                 .suggest(&value.place(), format!("{{source: {text}}}")),
             );

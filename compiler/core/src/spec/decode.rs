@@ -5,8 +5,8 @@
 use super::scalar;
 use super::schema;
 use super::spanned::Spanned;
-use super::suggest::{nearest, one_of};
-use super::tree::{Entry, Kind, Node, float, shown};
+use super::suggest::{all_of, nearest, one_of};
+use super::tree::{Entry, Kind, Node, shown};
 use crate::diagnostic::{Code, Diagnostic, Place, Severity};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -54,20 +54,17 @@ pub(super) struct Value<'a> {
 impl<'a> Value<'a> {
     /// The whole spec.
     pub(super) const fn root(node: &'a Node) -> Self {
-        Self {
-            path: String::new(),
-            node: Some(node),
-            key_place: None,
-        }
+        Self { path: String::new(), node: Some(node), key_place: None }
+    }
+
+    /// A value whose absence was reported.
+    pub(super) fn absent(path: &str) -> Self {
+        Self { path: path.to_owned(), node: None, key_place: None }
     }
 
     /// An element of a list.
     pub(super) fn element(path: &str, index: usize, node: &'a Node) -> Self {
-        Self {
-            path: format!("{path}[{index}]"),
-            node: Some(node),
-            key_place: None,
-        }
+        Self { path: format!("{path}[{index}]"), node: Some(node), key_place: None }
     }
 
     /// Where it stands.
@@ -90,11 +87,7 @@ impl<'a> Value<'a> {
         if node.kind == Kind::Reported {
             return;
         }
-        let name = if self.path.is_empty() {
-            "the spec".to_owned()
-        } else {
-            format!("`{}`", self.path)
-        };
+        let name = if self.path.is_empty() { "the spec".to_owned() } else { format!("`{}`", self.path) };
         let found = node.found();
         let mut finding = Diagnostic::error(
             Code::WrongType,
@@ -126,9 +119,7 @@ impl<'a> Value<'a> {
                 if ["yes", "no", "on", "off", "y", "n"].contains(&text.to_lowercase().as_str()) =>
             {
                 let value = ["yes", "on", "y"].contains(&text.to_lowercase().as_str());
-                finding = finding
-                    .hint("in YAML 1.2 this is text")
-                    .suggest(&node.place, value.to_string());
+                finding = finding.hint("in YAML 1.2 this is text").suggest(&node.place, value.to_string());
             }
             (Kind::Null, _) => finding = finding.hint("give it a value, or remove the key"),
             (Kind::Bool(_) | Kind::Integer(_) | Kind::Float(_), Expected::Text(_)) => {
@@ -188,6 +179,7 @@ pub(super) struct Fields<'a> {
     entries: &'a [Entry],
     taken: Vec<bool>,
     asked: Vec<&'static str>,
+    missing: Vec<&'static str>,
     /// Whether the mapping is absent or was reported, so that nothing in it is missing.
     silent: bool,
 }
@@ -208,6 +200,7 @@ impl<'a> Fields<'a> {
             entries,
             taken: vec![false; entries.len()],
             asked: Vec::new(),
+            missing: Vec::new(),
             silent,
         }
     }
@@ -215,19 +208,12 @@ impl<'a> Fields<'a> {
     /// An optional mapping: where it is absent, so are its keys, and their defaults hold.
     pub(super) fn open_optional(value: &Value<'a>, cx: &mut Findings) -> Self {
         let fields = Self::open(value, cx);
-        Self {
-            silent: fields.silent && value.is_given(),
-            ..fields
-        }
+        Self { silent: fields.silent && value.is_given(), ..fields }
     }
 
     /// The path of `key`.
     pub(super) fn path(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     /// Where the mapping stands: its key, or itself.
@@ -263,15 +249,17 @@ impl<'a> Fields<'a> {
         cx: &mut Findings,
         read: impl FnOnce(&Value<'a>, &mut Findings) -> T,
     ) -> T {
+        let value = self.demand(key);
+        read(&value, cx)
+    }
+
+    /// Takes a value that has to be there, to be read later.
+    pub(super) fn demand(&mut self, key: &'static str) -> Value<'a> {
         let value = self.take(key);
         if !value.is_given() && !self.silent {
-            cx.report(
-                Diagnostic::error(Code::MissingKey, format!("the key `{}` is missing", value.path))
-                    .at(&self.place, format!("needs `{key}`"))
-                    .hint(format!("add `{key}: …`; `stepgrad schema` describes every key")),
-            );
+            self.missing.push(key);
         }
-        read(&value, cx)
+        value
     }
 
     /// Takes a value that is `default` where it is absent.
@@ -283,11 +271,7 @@ impl<'a> Fields<'a> {
         read: impl FnOnce(&Value<'a>, &mut Findings) -> Spanned<T>,
     ) -> Spanned<T> {
         let value = self.take(key);
-        if value.is_given() || self.silent {
-            read(&value, cx)
-        } else {
-            Spanned::new(default)
-        }
+        if value.is_given() || self.silent { read(&value, cx) } else { Spanned::new(default) }
     }
 
     /// Takes a value that may be absent.
@@ -314,8 +298,9 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Reports every key that no one took.
+    /// Reports the keys that are missing and those that no one took.
     pub(super) fn finish(self, cx: &mut Findings) {
+        self.report_missing(cx);
         for (entry, taken) in self.entries.iter().zip(&self.taken) {
             if *taken {
                 continue;
@@ -324,30 +309,42 @@ impl<'a> Fields<'a> {
             let mut finding = if self.path.is_empty() {
                 Diagnostic::error(Code::UnknownKey, format!("unknown key `{name}`"))
             } else {
-                Diagnostic::error(
-                    Code::UnknownKey,
-                    format!("unknown key `{name}` in `{}`", self.path),
-                )
+                Diagnostic::error(Code::UnknownKey, format!("unknown key `{name}` in `{}`", self.path))
             };
             finding = finding.at(&entry.key_place, "no such key");
             let untaken = self.asked.iter().copied();
             finding = if let Some(near) = nearest(&entry.key, untaken) {
-                finding
-                    .hint(format!("did you mean `{near}`?"))
-                    .suggest(&entry.key_place, near)
+                finding.hint(format!("did you mean `{near}`?")).suggest(&entry.key_place, near)
             } else {
                 let homes = schema::homes(&entry.key);
                 if homes.is_empty() {
                     finding.hint(format!("known here: {}", one_of(self.asked.iter().copied())))
                 } else {
-                    finding.hint(format!(
-                        "that key belongs at {}",
-                        one_of(homes.iter().map(String::as_str))
-                    ))
+                    finding.hint(format!("that key belongs at {}", one_of(homes.iter().map(String::as_str))))
                 }
             };
             cx.report(finding);
         }
+    }
+}
+
+impl Fields<'_> {
+    fn report_missing(&self, cx: &mut Findings) {
+        let Some(first) = self.missing.first() else { return };
+        let names = all_of(self.missing.iter().copied());
+        let first_key = self.entries.first().filter(|_| self.path.is_empty()).map(|entry| &entry.key_place);
+        let place = if self.path.is_empty() { String::new() } else { format!(" in `{}`", self.path) };
+        let message = if self.missing.len() == 1 {
+            format!("the key {names} is missing{place}")
+        } else {
+            format!("the keys {names} are missing{place}")
+        };
+        cx.report(
+            Diagnostic::error(Code::MissingKey, message)
+                // The whole spec is shown by its first key.
+                .at(first_key.unwrap_or(&self.place), format!("needs {names}"))
+                .hint(format!("add `{first}: …`; `stepgrad schema` describes every key")),
+        );
     }
 }
 
@@ -356,11 +353,7 @@ pub(super) fn whole<T>(value: &Value<'_>, range: &RangeInclusive<T>, cx: &mut Fi
 where
     T: Copy + Display + TryFrom<i128> + PartialOrd,
 {
-    let expected = Expected::Whole(format!(
-        "a whole number from {} to {}",
-        range.start(),
-        range.end()
-    ));
+    let expected = Expected::Whole(format!("a whole number from {} to {}", range.start(), range.end()));
     let unknown = Spanned::unknown(*range.start());
     let Some(node) = value.node else { return unknown };
     let out_of_range = |cx: &mut Findings| {
@@ -407,30 +400,15 @@ pub(super) struct Interval {
 }
 
 /// Above 0.
-pub(super) const POSITIVE: Interval = Interval {
-    low: Bound::Excluded(0.0),
-    high: Bound::Open,
-};
+pub(super) const POSITIVE: Interval = Interval { low: Bound::Excluded(0.0), high: Bound::Open };
 /// 0 or more.
-pub(super) const NOT_NEGATIVE: Interval = Interval {
-    low: Bound::Included(0.0),
-    high: Bound::Open,
-};
+pub(super) const NOT_NEGATIVE: Interval = Interval { low: Bound::Included(0.0), high: Bound::Open };
 /// Between 0 and 1, both excluded.
-pub(super) const INSIDE_UNIT: Interval = Interval {
-    low: Bound::Excluded(0.0),
-    high: Bound::Excluded(1.0),
-};
+pub(super) const INSIDE_UNIT: Interval = Interval { low: Bound::Excluded(0.0), high: Bound::Excluded(1.0) };
 /// From 0 to below 1.
-pub(super) const BELOW_ONE: Interval = Interval {
-    low: Bound::Included(0.0),
-    high: Bound::Excluded(1.0),
-};
+pub(super) const BELOW_ONE: Interval = Interval { low: Bound::Included(0.0), high: Bound::Excluded(1.0) };
 /// Above 0, up to 1.
-pub(super) const UP_TO_ONE: Interval = Interval {
-    low: Bound::Excluded(0.0),
-    high: Bound::Included(1.0),
-};
+pub(super) const UP_TO_ONE: Interval = Interval { low: Bound::Excluded(0.0), high: Bound::Included(1.0) };
 
 impl Interval {
     /// What puts the interval into a JSON Schema.
@@ -491,11 +469,7 @@ pub(super) fn number(value: &Value<'_>, interval: &Interval, cx: &mut Findings) 
     if interval.contains(found) {
         return Spanned::read(found, &node.place);
     }
-    let finding = format!(
-        "`{}` is out of range, found the number {}",
-        value.path,
-        float(found)
-    );
+    let finding = format!("`{}` is out of range, found {}", value.path, node.found());
     cx.report(Diagnostic::error(Code::OutOfRange, finding).at(&node.place, format!("expected {interval}")));
     Spanned::unknown(0.0)
 }
@@ -524,19 +498,9 @@ pub(super) fn text(value: &Value<'_>, what: &str, cx: &mut Findings) -> Spanned<
 
 /// The elements of a list; `what` says of what, e.g. `a list of steps`. `None` where it is not one.
 pub(super) fn list<'a>(value: &Value<'a>, what: &str, cx: &mut Findings) -> Option<Vec<Value<'a>>> {
-    let Some(Node {
-        kind: Kind::List(items),
-        ..
-    }) = value.node
-    else {
+    let Some(Node { kind: Kind::List(items), .. }) = value.node else {
         value.wrong_type(&Expected::List(what.to_owned()), cx);
         return None;
     };
-    Some(
-        items
-            .iter()
-            .enumerate()
-            .map(|(index, item)| Value::element(&value.path, index, item))
-            .collect(),
-    )
+    Some(items.iter().enumerate().map(|(index, item)| Value::element(&value.path, index, item)).collect())
 }

@@ -89,22 +89,10 @@ fn mean() -> Aggregation {
 
 impl Choice for Channel {
     const WHAT: &'static str = "channel";
-    const BUILT: &'static [(&'static str, Self, &'static str)] = &[(
-        "object_store",
-        Self::ObjectStore,
-        "objects in a store: files on this machine, S3 on AWS",
-    )];
-    const PLANNED: &'static [&'static str] = &[
-        "redis",
-        "rabbitmq",
-        "memcached",
-        "sqs",
-        "sns",
-        "dynamodb",
-        "efs",
-        "elasticache",
-        "kafka",
-    ];
+    const BUILT: &'static [(&'static str, Self, &'static str)] =
+        &[("object_store", Self::ObjectStore, "objects in a store: files on this machine, S3 on AWS")];
+    const PLANNED: &'static [&'static str] =
+        &["redis", "rabbitmq", "memcached", "sqs", "sns", "dynamodb", "efs", "elasticache", "kafka"];
     const ALIASES: &'static [(&'static str, &'static str)] = &[
         ("s3", "object_store"),
         ("file", "object_store"),
@@ -115,18 +103,11 @@ impl Choice for Channel {
 
 impl Choice for Synchrony {
     const WHAT: &'static str = "synchrony";
-    const BUILT: &'static [(&'static str, Self, &'static str)] = &[(
-        "bulk",
-        Self::Bulk,
-        "all wait for all: no round starts before the last one is complete",
-    )];
+    const BUILT: &'static [(&'static str, Self, &'static str)] =
+        &[("bulk", Self::Bulk, "all wait for all: no round starts before the last one is complete")];
     const PLANNED: &'static [&'static str] = &["asynchronous", "stale"];
-    const ALIASES: &'static [(&'static str, &'static str)] = &[
-        ("synchronous", "bulk"),
-        ("sync", "bulk"),
-        ("bsp", "bulk"),
-        ("bulk_synchronous", "bulk"),
-    ];
+    const ALIASES: &'static [(&'static str, &'static str)] =
+        &[("synchronous", "bulk"), ("sync", "bulk"), ("bsp", "bulk"), ("bulk_synchronous", "bulk")];
 }
 
 impl Choice for Compression {
@@ -153,15 +134,8 @@ impl Choice for Aggregation {
     const WHAT: &'static str = "aggregation";
     const BUILT: &'static [(&'static str, Self, &'static str)] =
         &[("mean", Self::Mean, "the mean, weighted by samples")];
-    const PLANNED: &'static [&'static str] = &[
-        "median",
-        "trimmed_mean",
-        "krum",
-        "multi_krum",
-        "geometric_median",
-        "zeno",
-        "norm_clipping",
-    ];
+    const PLANNED: &'static [&'static str] =
+        &["median", "trimmed_mean", "krum", "multi_krum", "geometric_median", "zeno", "norm_clipping"];
     const ALIASES: &'static [(&'static str, &'static str)] = &[("average", "mean"), ("avg", "mean")];
 }
 

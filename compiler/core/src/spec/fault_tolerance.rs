@@ -39,25 +39,17 @@ fn default_attempts() -> u32 {
 impl FaultTolerance {
     pub(super) fn read(value: &Value<'_>, topology: &Topology, cx: &mut Findings) -> Self {
         let mut fields = Fields::open_optional(value, cx);
-        let quorum = fields.or("quorum", topology.peers.value, cx, |value, cx| {
-            whole(value, &PEERS, cx)
-        });
+        let quorum = fields.or("quorum", topology.peers.value, cx, |value, cx| whole(value, &PEERS, cx));
         let retries = Retries::read(&fields.take("retries"), cx);
         fields.finish(cx);
         if let (Some(least), Some(peers)) = (quorum.known(), topology.peers.known())
             && least > peers
         {
             cx.report(
-                Diagnostic::error(
-                    Code::Quorum,
-                    format!("a quorum of {least} is more than there are peers"),
-                )
-                .at(
-                    &quorum.place(),
-                    format!("expected a whole number from 1 to {peers}"),
-                )
-                .also(&topology.peers.place(), "the peers")
-                .hint("with fewer peers than the quorum no round could ever count"),
+                Diagnostic::error(Code::Quorum, format!("a quorum of {least} is more than there are peers"))
+                    .at(&quorum.place(), format!("expected a whole number from 1 to {peers}"))
+                    .also(&topology.peers.place(), "the peers")
+                    .hint("with fewer peers than the quorum no round could ever count"),
             );
         }
         Self { quorum, retries }
@@ -67,9 +59,8 @@ impl FaultTolerance {
 impl Retries {
     fn read(value: &Value<'_>, cx: &mut Findings) -> Self {
         let mut fields = Fields::open_optional(value, cx);
-        let max_attempts = fields.or("max_attempts", DEFAULT_ATTEMPTS, cx, |value, cx| {
-            whole(value, &ATTEMPTS, cx)
-        });
+        let max_attempts =
+            fields.or("max_attempts", DEFAULT_ATTEMPTS, cx, |value, cx| whole(value, &ATTEMPTS, cx));
         fields.finish(cx);
         Self { max_attempts }
     }

@@ -51,27 +51,16 @@ impl Settings {
     #[must_use]
     pub const fn default_of(function: Function) -> Self {
         let memory_mb = if function.computes() { 2048 } else { 1024 };
-        let timeout_s = if matches!(function, Function::Prepare) {
-            900
-        } else {
-            300
-        };
-        Self {
-            memory_mb: Spanned::new(memory_mb),
-            timeout_s: Spanned::new(timeout_s),
-        }
+        let timeout_s = if matches!(function, Function::Prepare) { 900 } else { 300 };
+        Self { memory_mb: Spanned::new(memory_mb), timeout_s: Spanned::new(timeout_s) }
     }
 
     fn read(value: &Value<'_>, function: Function, cx: &mut Findings) -> Self {
         let Self { memory_mb, timeout_s } = Self::default_of(function);
         let mut fields = Fields::open_optional(value, cx);
         let settings = Self {
-            memory_mb: fields.or("memory_mb", memory_mb.value, cx, |value, cx| {
-                whole(value, &MEMORY_MB, cx)
-            }),
-            timeout_s: fields.or("timeout_s", timeout_s.value, cx, |value, cx| {
-                whole(value, &TIMEOUT_S, cx)
-            }),
+            memory_mb: fields.or("memory_mb", memory_mb.value, cx, |value, cx| whole(value, &MEMORY_MB, cx)),
+            timeout_s: fields.or("timeout_s", timeout_s.value, cx, |value, cx| whole(value, &TIMEOUT_S, cx)),
         };
         fields.finish(cx);
         settings
@@ -91,17 +80,10 @@ pub enum Processor {
 
 impl Choice for Processor {
     const WHAT: &'static str = "processor architecture";
-    const BUILT: &'static [(&'static str, Self, &'static str)] = &[
-        ("arm64", Self::Arm64, "AWS Graviton"),
-        ("x86_64", Self::X86, "Intel and AMD"),
-    ];
-    const ALIASES: &'static [(&'static str, &'static str)] = &[
-        ("aarch64", "arm64"),
-        ("arm", "arm64"),
-        ("x86", "x86_64"),
-        ("amd64", "x86_64"),
-        ("x64", "x86_64"),
-    ];
+    const BUILT: &'static [(&'static str, Self, &'static str)] =
+        &[("arm64", Self::Arm64, "AWS Graviton"), ("x86_64", Self::X86, "Intel and AMD")];
+    const ALIASES: &'static [(&'static str, &'static str)] =
+        &[("aarch64", "arm64"), ("arm", "arm64"), ("x86", "x86_64"), ("amd64", "x86_64"), ("x64", "x86_64")];
 }
 
 impl JsonSchema for Functions {
@@ -123,10 +105,7 @@ impl JsonSchema for Functions {
                     property["default"] = value.value.into();
                 }
             }
-            settings.insert(
-                "description".to_owned(),
-                format!("Memory and time of `{function}`.").into(),
-            );
+            settings.insert("description".to_owned(), format!("Memory and time of `{function}`.").into());
             properties.insert(function.name().to_owned(), settings.to_value());
         }
         let concurrency = json_schema!({
@@ -138,10 +117,7 @@ impl JsonSchema for Functions {
         });
         properties.insert("max_concurrency".to_owned(), concurrency.to_value());
         let mut processor = Named::<Processor>::json_schema(generator);
-        processor.insert(
-            "description".to_owned(),
-            "The processor they are built for.".into(),
-        );
+        processor.insert("description".to_owned(), "The processor they are built for.".into());
         processor.insert("default".to_owned(), "arm64".into());
         properties.insert("architecture".to_owned(), processor.to_value());
         json_schema!({"type": "object", "properties": properties, "additionalProperties": false})
@@ -152,10 +128,7 @@ impl Functions {
     /// The settings of `function`.
     #[must_use]
     pub fn of(&self, function: Function) -> Settings {
-        self.settings
-            .get(&function)
-            .cloned()
-            .unwrap_or_else(|| Settings::default_of(function))
+        self.settings.get(&function).cloned().unwrap_or_else(|| Settings::default_of(function))
     }
 
     pub(super) fn read(
@@ -175,9 +148,8 @@ impl Functions {
         }
         let functions = Self {
             settings,
-            max_concurrency: fields.or("max_concurrency", DEFAULT_CONCURRENCY, cx, |value, cx| {
-                whole(value, &CONCURRENCY, cx)
-            }),
+            max_concurrency: fields
+                .or("max_concurrency", DEFAULT_CONCURRENCY, cx, |value, cx| whole(value, &CONCURRENCY, cx)),
             architecture: fields.or("architecture", Processor::Arm64, cx, choice),
         };
         fields.finish(cx);
@@ -200,23 +172,18 @@ fn warn_of_unused(
         Function::Synchronise if topology.kind.known() == Some(&Kind::ParameterServer) => {
             (topology.kind.place(), "in this topology the server aggregates")
         }
-        Function::Train if training.algorithm.known() == Some(&Algorithm::GradientAveraging) => (
-            training.algorithm.place(),
-            "this algorithm trains no local models",
-        ),
-        Function::Gradient if training.algorithm.known() == Some(&Algorithm::ModelAveraging) => (
-            training.algorithm.place(),
-            "this algorithm averages models, not gradients",
-        ),
+        Function::Train if training.algorithm.known() == Some(&Algorithm::GradientAveraging) => {
+            (training.algorithm.place(), "this algorithm trains no local models")
+        }
+        Function::Gradient if training.algorithm.known() == Some(&Algorithm::ModelAveraging) => {
+            (training.algorithm.place(), "this algorithm averages models, not gradients")
+        }
         _ => return,
     };
     cx.report(
-        Diagnostic::warning(
-            Code::UnusedFunction,
-            format!("this training never calls `{function}`"),
-        )
-        .at(place, "has no effect")
-        .also(&because.0, because.1)
-        .hint("remove the settings"),
+        Diagnostic::warning(Code::UnusedFunction, format!("this training never calls `{function}`"))
+            .at(place, "has no effect")
+            .also(&because.0, because.1)
+            .hint("remove the settings"),
     );
 }

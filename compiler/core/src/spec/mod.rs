@@ -52,7 +52,11 @@ const NAME_PATTERN: &str = "^[a-z][a-z0-9-]{0,39}$";
 /// It serialises canonically: keys in the order of the types, every default filled in, no places; and what it
 /// serialises to is itself a spec that reads back as the same one.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-#[schemars(title = "stepgrad training spec", deny_unknown_fields)]
+#[schemars(
+    title = "stepgrad training spec",
+    description = "A training: what is learned from what data, by which model, over which topology of peers.",
+    deny_unknown_fields
+)]
 pub struct Spec {
     /// The version of this format: 1.
     #[schemars(extend("const" = 1))]
@@ -105,24 +109,27 @@ pub fn parse(
     let spec = Spec::read(&Value::root(&root), &mut cx);
     let failed = cx.has_errors();
     let findings = cx.finish();
-    if failed {
-        Err(findings)
-    } else {
-        Ok((spec, findings))
-    }
+    if failed { Err(findings) } else { Ok((spec, findings)) }
 }
 
 impl Spec {
     fn read(value: &Value<'_>, cx: &mut Findings) -> Self {
         let mut fields = Fields::open(value, cx);
+        let version = fields.required("version", cx, read_version);
+        let name = fields.required("name", cx, read_name);
+        let seed = fields.or("seed", 0, cx, |value, cx| whole(value, &(0..=u64::MAX), cx));
+        let data = fields.required("data", cx, Data::read);
+        let model = fields.required("model", cx, Model::read);
+        // The defaults of a training depend on its topology, which a spec gives after it.
+        let training = fields.demand("training");
         let topology = fields.required("topology", cx, Topology::read);
-        let training = fields.required("training", cx, |value, cx| Training::read(value, &topology, cx));
+        let training = Training::read(&training, &topology, cx);
         let spec = Self {
-            version: fields.required("version", cx, read_version),
-            name: fields.required("name", cx, read_name),
-            seed: fields.or("seed", 0, cx, |value, cx| whole(value, &(0..=u64::MAX), cx)),
-            data: fields.required("data", cx, Data::read),
-            model: fields.required("model", cx, Model::read),
+            version,
+            name,
+            seed,
+            data,
+            model,
             exchange: Exchange::read(&fields.take("exchange"), cx),
             functions: Functions::read(&fields.take("functions"), &topology, &training, cx),
             fault_tolerance: FaultTolerance::read(&fields.take("fault_tolerance"), &topology, cx),
@@ -161,21 +168,19 @@ fn read_name(value: &Value<'_>, cx: &mut Findings) -> Spanned<String> {
     let Some(found) = name.known() else { return name };
     let fits = found.len() <= 40
         && found.starts_with(|letter: char| letter.is_ascii_lowercase())
-        && found
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        && found.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     if fits {
         return name;
     }
     let slug = slug(found);
-    let mut finding = Diagnostic::error(Code::BadName, format!("`{}` is not a name", tree::shown(found))).at(
-        &name.place(),
-        "expected a small letter, then at most 39 small letters, digits and hyphens",
-    );
+    let message = match found.as_str() {
+        "" => "the name is empty".to_owned(),
+        other => format!("`{}` is not a name", tree::shown(other)),
+    };
+    let mut finding = Diagnostic::error(Code::BadName, message)
+        .at(&name.place(), "expected a small letter, then at most 39 small letters, digits and hyphens");
     if !slug.is_empty() {
-        finding = finding
-            .hint(format!("`{slug}` would be one"))
-            .suggest(&name.place(), slug);
+        finding = finding.hint(format!("`{slug}` would be one")).suggest(&name.place(), slug);
     }
     cx.report(finding);
     Spanned::unknown(String::new())

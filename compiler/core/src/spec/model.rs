@@ -35,45 +35,17 @@ fn is_scripted(architecture: &Spanned<Architecture>) -> bool {
 impl Choice for Architecture {
     const WHAT: &'static str = "architecture";
     const BUILT: &'static [(&'static str, Self, &'static str)] = &[
-        (
-            "logistic_regression",
-            Self::LogisticRegression,
-            "softmax regression",
-        ),
-        (
-            "svm",
-            Self::Svm,
-            "a linear machine under the multi-class hinge loss (Crammer and Singer 2001)",
-        ),
+        ("logistic_regression", Self::LogisticRegression, "softmax regression"),
+        ("svm", Self::Svm, "a linear machine under the multi-class hinge loss (Crammer and Singer 2001)"),
         ("mlp", Self::Mlp, "one hidden layer"),
-        (
-            "cnn",
-            Self::Cnn,
-            "a small convolutional network for 8×8 to 64×64 images",
-        ),
+        ("cnn", Self::Cnn, "a small convolutional network for 8×8 to 64×64 images"),
         ("lenet5", Self::LeNet5, "LeNet-5 (LeCun et al. 1998)"),
-        (
-            "squeezenet1_1",
-            Self::SqueezeNet11,
-            "SqueezeNet 1.1 (Iandola et al. 2016)",
-        ),
-        (
-            "mobilenet_v3_small",
-            Self::MobileNetV3Small,
-            "MobileNetV3-Small (Howard et al. 2019)",
-        ),
-        (
-            "vgg11",
-            Self::Vgg11,
-            "VGG-11 with an adaptive pool (Simonyan and Zisserman 2014)",
-        ),
+        ("squeezenet1_1", Self::SqueezeNet11, "SqueezeNet 1.1 (Iandola et al. 2016)"),
+        ("mobilenet_v3_small", Self::MobileNetV3Small, "MobileNetV3-Small (Howard et al. 2019)"),
+        ("vgg11", Self::Vgg11, "VGG-11 with an adaptive pool (Simonyan and Zisserman 2014)"),
         ("resnet18", Self::ResNet18, "ResNet-18 (He et al. 2016)"),
         ("resnet50", Self::ResNet50, "ResNet-50 (He et al. 2016)"),
-        (
-            "densenet121",
-            Self::DenseNet121,
-            "DenseNet-121 (Huang et al. 2017)",
-        ),
+        ("densenet121", Self::DenseNet121, "DenseNet-121 (Huang et al. 2017)"),
     ];
     const ALIASES: &'static [(&'static str, &'static str)] = &[
         ("squeezenet", "squeezenet1_1"),
@@ -92,11 +64,7 @@ impl Choice for Loss {
     const WHAT: &'static str = "loss";
     const BUILT: &'static [(&'static str, Self, &'static str)] = &[
         ("cross_entropy", Self::CrossEntropy, "softmax cross-entropy"),
-        (
-            "hinge",
-            Self::Hinge,
-            "max(0, 1 + the largest other score − the score of the class)",
-        ),
+        ("hinge", Self::Hinge, "max(0, 1 + the largest other score − the score of the class)"),
     ];
 }
 
@@ -126,6 +94,14 @@ impl Model {
                 }
                 unknown
             }
+            (true, false) if matches!(named.node, Some(node) if node.is_text("torchscript")) => {
+                cx.report(
+                    Diagnostic::error(Code::UnknownValue, "there is no architecture `torchscript`")
+                        .at(&named.place(), "expected a model by name")
+                        .hint("for a scripted module of your own write `torchscript: model.pt` in place of `architecture`"),
+                );
+                unknown
+            }
             (true, false) => choice(&named, cx),
             (false, true) => Spanned::read(Architecture::TorchScript, &script.place()),
         };
@@ -136,11 +112,7 @@ impl Model {
         };
         let loss = fields.or("loss", default, cx, choice);
         fields.finish(cx);
-        Self {
-            architecture,
-            torchscript,
-            loss,
-        }
+        Self { architecture, torchscript, loss }
     }
 
     /// Whether model, loss and data fit together.
@@ -154,14 +126,11 @@ impl Model {
             .map_or("torchscript", |(name, ..)| *name);
         if *architecture == Architecture::Svm && self.loss.known() == Some(&Loss::CrossEntropy) {
             cx.report(
-                Diagnostic::error(
-                    Code::LossMismatch,
-                    "a svm minimises the hinge loss, not cross_entropy",
-                )
-                .at(&self.loss.place(), "does not fit the model")
-                .also(&self.architecture.place(), "the model")
-                .hint("remove `loss` (hinge is the default here), or take `logistic_regression`")
-                .suggest(&self.loss.place(), "hinge"),
+                Diagnostic::error(Code::LossMismatch, "an svm minimises the hinge loss, not cross_entropy")
+                    .at(&self.loss.place(), "does not fit the model")
+                    .also(&self.architecture.place(), "the model")
+                    .hint("remove `loss` (hinge is the default here), or take `logistic_regression`")
+                    .suggest(&self.loss.place(), "hinge"),
             );
         }
         let for_images = !matches!(
@@ -188,10 +157,7 @@ impl Model {
                 let shape = data.synthetic.as_ref().map(|synthetic| &synthetic.shape);
                 if let Some(shape) = shape.filter(|shape| shape.known().is_some_and(|shape| shape.len() != 3))
                 {
-                    cx.report(mismatch(
-                        &shape.place(),
-                        "an image has the shape [channels, height, width]",
-                    ));
+                    cx.report(mismatch(&shape.place(), "an image has the shape [channels, height, width]"));
                 }
             }
             _ => {}

@@ -27,10 +27,9 @@ impl std::str::FromStr for Override {
     /// Reads `path=value`, as it stands after `--set`.
     fn from_str(text: &str) -> Result<Self, NotAnOverride> {
         match text.split_once('=') {
-            Some((path, value)) if !path.trim().is_empty() => Ok(Self {
-                path: path.trim().to_owned(),
-                value: value.to_owned(),
-            }),
+            Some((path, value)) if !path.trim().is_empty() => {
+                Ok(Self { path: path.trim().to_owned(), value: value.to_owned() })
+            }
             _ => Err(NotAnOverride(shown(text))),
         }
     }
@@ -48,14 +47,8 @@ pub(super) fn apply(root: &mut Node, overrides: &[Override], cx: &mut Findings) 
         let keys: Vec<&str> = change.path.split('.').collect();
         if keys.len() > MAX_DEPTH / 2 || keys.iter().any(|key| key.is_empty()) {
             cx.report(
-                Diagnostic::error(
-                    Code::BadOverride,
-                    format!("`{}` is not a path", shown(&change.path)),
-                )
-                .at(
-                    &argument.path(),
-                    "expected keys joined by dots, e.g. `training.epochs`",
-                ),
+                Diagnostic::error(Code::BadOverride, format!("`{}` is not a path", shown(&change.path)))
+                    .at(&argument.path(), "expected keys joined by dots, e.g. `training.epochs`"),
             );
             continue;
         }
@@ -86,11 +79,7 @@ const FLAG: &str = "--set ";
 impl<'a> Written<'a> {
     fn new(change: &'a Override, index: usize) -> Self {
         let Override { path, value } = change;
-        Self {
-            change,
-            text: format!("{FLAG}{path}={value}").into(),
-            index,
-        }
+        Self { change, text: format!("{FLAG}{path}={value}").into(), index }
     }
 
     fn place(&self, start: usize, length: usize) -> Place {
@@ -124,13 +113,10 @@ impl<'a> Written<'a> {
             return Err("is empty; `null` removes the key".to_owned());
         }
         // Aliases of a value could only repeat parts of it; the tree of a spec has none.
-        let value: serde_yaml::Value = serde_yaml::from_str(&self.change.value)
-            .map_err(|error| format!("is not valid YAML: {error}"))?;
-        if value.is_null() {
-            Ok(None)
-        } else {
-            self.node(value, 0).map(Some)
-        }
+        let value: serde_yaml::Value = serde_yaml::from_str(&self.change.value).map_err(|error| {
+            format!("is not valid YAML: {}", error.to_string().replace(char::is_control, " "))
+        })?;
+        if value.is_null() { Ok(None) } else { self.node(value, 0).map(Some) }
     }
 
     fn node(&self, value: serde_yaml::Value, depth: usize) -> Result<Node, String> {
@@ -148,15 +134,9 @@ impl<'a> Written<'a> {
                 (_, _, Some(value)) => Kind::Float(value),
                 _ => scalar::plain(&number.to_string()),
             },
-            Value::String(text) => Kind::Text {
-                quoted: scalar::plain(&text) != plain(&text),
-                text,
-            },
+            Value::String(text) => Kind::Text { quoted: scalar::plain(&text) != plain(&text), text },
             Value::Sequence(items) => Kind::List(
-                items
-                    .into_iter()
-                    .map(|item| self.node(item, depth + 1))
-                    .collect::<Result<_, _>>()?,
+                items.into_iter().map(|item| self.node(item, depth + 1)).collect::<Result<_, _>>()?,
             ),
             Value::Mapping(entries) => {
                 let mut read = Vec::new();
@@ -164,28 +144,18 @@ impl<'a> Written<'a> {
                     let Value::String(key) = key else {
                         return Err("has a key that is not text".to_owned());
                     };
-                    read.push(Entry {
-                        key,
-                        key_place: self.value(),
-                        value: self.node(value, depth + 1)?,
-                    });
+                    read.push(Entry { key, key_place: self.value(), value: self.node(value, depth + 1)? });
                 }
                 Kind::Map(read)
             }
             Value::Tagged(_) => return Err("has a tag".to_owned()),
         };
-        Ok(Node {
-            place: self.value(),
-            kind,
-        })
+        Ok(Node { place: self.value(), kind })
     }
 }
 
 fn plain(text: &str) -> Kind {
-    Kind::Text {
-        text: text.to_owned(),
-        quoted: false,
-    }
+    Kind::Text { text: text.to_owned(), quoted: false }
 }
 
 /// Sets the value at the path; what is no mapping on the way becomes one.
@@ -194,10 +164,7 @@ fn insert(root: &mut Node, keys: &[&str], value: Node, argument: &Written<'_>) {
     for (which, key) in keys.iter().enumerate() {
         let key_place = argument.key(keys, which);
         if !matches!(node.kind, Kind::Map(_)) {
-            *node = Node {
-                place: argument.value(),
-                kind: Kind::Map(Vec::new()),
-            };
+            *node = Node { place: argument.value(), kind: Kind::Map(Vec::new()) };
         }
         let Kind::Map(entries) = &mut node.kind else {
             return;
@@ -205,15 +172,8 @@ fn insert(root: &mut Node, keys: &[&str], value: Node, argument: &Written<'_>) {
         let place = match entries.iter().position(|entry| entry.key == *key) {
             Some(place) => place,
             None => {
-                let value = Node {
-                    place: argument.value(),
-                    kind: Kind::Map(Vec::new()),
-                };
-                entries.push(Entry {
-                    key: (*key).to_owned(),
-                    key_place: key_place.clone(),
-                    value,
-                });
+                let value = Node { place: argument.value(), kind: Kind::Map(Vec::new()) };
+                entries.push(Entry { key: (*key).to_owned(), key_place: key_place.clone(), value });
                 entries.len() - 1
             }
         };

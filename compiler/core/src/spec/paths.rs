@@ -57,11 +57,7 @@ pub(super) fn normalise(path: &str) -> Result<String, Refusal> {
             part => parts.push(part),
         }
     }
-    Ok(if parts.is_empty() {
-        ".".to_owned()
-    } else {
-        parts.join("/")
-    })
+    Ok(if parts.is_empty() { ".".to_owned() } else { parts.join("/") })
 }
 
 #[cfg(test)]

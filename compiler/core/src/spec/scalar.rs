@@ -17,16 +17,9 @@ pub(super) fn plain(text: &str) -> Kind {
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
     if matches!(digits, ".inf" | ".Inf" | ".INF") {
-        return Kind::Float(if negative {
-            f64::NEG_INFINITY
-        } else {
-            f64::INFINITY
-        });
+        return Kind::Float(if negative { f64::NEG_INFINITY } else { f64::INFINITY });
     }
-    number(text, negative, digits).unwrap_or_else(|| Kind::Text {
-        text: text.to_owned(),
-        quoted: false,
-    })
+    number(text, negative, digits).unwrap_or_else(|| Kind::Text { text: text.to_owned(), quoted: false })
 }
 
 fn number(text: &str, negative: bool, digits: &str) -> Option<Kind> {
@@ -93,14 +86,7 @@ mod tests {
         for text in [
             "010", "1_000", "12:30", "yes", "no", "on", "1e", "e5", ".", "-", "+", "0x", "- 1", "1.2.3", "１",
         ] {
-            assert_eq!(
-                plain(text),
-                Kind::Text {
-                    text: text.to_owned(),
-                    quoted: false
-                },
-                "{text}"
-            );
+            assert_eq!(plain(text), Kind::Text { text: text.to_owned(), quoted: false }, "{text}");
         }
     }
 }

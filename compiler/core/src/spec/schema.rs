@@ -14,8 +14,28 @@ use std::sync::LazyLock;
 pub fn schema() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     let mut schema = SchemaGenerator::new(settings).into_root_schema_for::<Spec>();
-    RecursiveTransform(without_null as fn(&mut Schema)).transform(&mut schema);
-    schema.to_value()
+    RecursiveTransform(plain as fn(&mut Schema)).transform(&mut schema);
+    // What a reader looks for first stands first.
+    let mut object = match schema.to_value() {
+        Value::Object(object) => object,
+        other => return other,
+    };
+    let mut ordered = Map::new();
+    for key in ["$schema", "title", "description", "type", "required"] {
+        if let Some(value) = object.shift_remove(key) {
+            ordered.insert(key.to_owned(), value);
+        }
+    }
+    ordered.append(&mut object);
+    Value::Object(ordered)
+}
+
+/// Without nulls, and each description on one line.
+fn plain(schema: &mut Schema) {
+    without_null(schema);
+    if let Some(Value::String(text)) = schema.get_mut("description") {
+        *text = text.replace('\n', " ");
+    }
 }
 
 /// An optional key is left out, never null.
@@ -64,11 +84,7 @@ static PATHS: LazyLock<Vec<String>> = LazyLock::new(|| {
 fn collect(schema: &Value, path: &str, found: &mut Vec<String>) {
     if let Some(Value::Object(properties)) = schema.get("properties") {
         for (name, property) in properties {
-            let path = if path.is_empty() {
-                name.clone()
-            } else {
-                format!("{path}.{name}")
-            };
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
             collect(property, &path, found);
             found.push(path);
         }

@@ -23,26 +23,15 @@ impl<T> Spanned<T> {
     /// A default: a value that stands nowhere.
     #[must_use]
     pub const fn new(value: T) -> Self {
-        Self {
-            value,
-            span: None,
-            argument: None,
-            known: true,
-        }
+        Self { value, span: None, argument: None, known: true }
     }
 
     /// A value read at `place`.
     #[must_use]
     pub fn read(value: T, place: &Place) -> Self {
         match place {
-            Place::Source(span) => Self {
-                span: Some(span.clone()),
-                ..Self::new(value)
-            },
-            Place::Argument(argument) => Self {
-                argument: Some(argument.clone()),
-                ..Self::new(value)
-            },
+            Place::Source(span) => Self { span: Some(span.clone()), ..Self::new(value) },
+            Place::Argument(argument) => Self { argument: Some(argument.clone()), ..Self::new(value) },
             Place::Nowhere => Self::new(value),
         }
     }
@@ -65,12 +54,7 @@ impl<T> Spanned<T> {
 
     /// Stands in for a value that could not be read, which has been reported.
     pub(super) const fn unknown(value: T) -> Self {
-        Self {
-            value,
-            span: None,
-            argument: None,
-            known: false,
-        }
+        Self { value, span: None, argument: None, known: false }
     }
 
     /// The value, unless it stands in for one that could not be read.
@@ -79,12 +63,7 @@ impl<T> Spanned<T> {
     }
 
     pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Spanned<U> {
-        Spanned {
-            value: change(self.value),
-            span: self.span,
-            argument: self.argument,
-            known: self.known,
-        }
+        Spanned { value: change(self.value), span: self.span, argument: self.argument, known: self.known }
     }
 }
 

@@ -37,11 +37,8 @@ impl Choice for Kind {
         ),
     ];
     const PLANNED: &'static [&'static str] = &["all_reduce", "scatter_reduce", "hierarchical"];
-    const ALIASES: &'static [(&'static str, &'static str)] = &[
-        ("p2p", "peer_to_peer"),
-        ("ps", "parameter_server"),
-        ("server", "parameter_server"),
-    ];
+    const ALIASES: &'static [(&'static str, &'static str)] =
+        &[("p2p", "peer_to_peer"), ("ps", "parameter_server"), ("server", "parameter_server")];
 }
 
 impl Topology {

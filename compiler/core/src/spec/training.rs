@@ -3,18 +3,19 @@
 use super::choice::{Choice, Named, choice};
 use super::data::Data;
 use super::decode::{
-    BELOW_ONE, Fields, Findings, INSIDE_UNIT, NOT_NEGATIVE, POSITIVE, UP_TO_ONE, Value, boolean, number,
-    whole,
+    BELOW_ONE, Expected, Fields, Findings, INSIDE_UNIT, NOT_NEGATIVE, POSITIVE, UP_TO_ONE, Value, boolean,
+    number, whole,
 };
 use super::exchange::Exchange;
 use super::spanned::Spanned;
 use super::topology::Topology;
+use super::tree::{Kind, shown};
 use crate::diagnostic::{Code, Diagnostic};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use std::ops::RangeInclusive;
-use stepgrad_contract::training::{Algorithm, Every, Topology as Kind};
+use stepgrad_contract::training::{Algorithm, Every, Topology as Shape};
 
 const EPOCHS: RangeInclusive<u32> = 1..=1_000_000;
 const BATCH_SIZE: RangeInclusive<u32> = 1..=1_000_000;
@@ -145,11 +146,7 @@ impl Choice for Algorithm {
             Self::GradientAveraging,
             "gradients at the same parameters, averaged; then one optimiser step",
         ),
-        (
-            "model_averaging",
-            Self::ModelAveraging,
-            "parameters after local training, averaged",
-        ),
+        ("model_averaging", Self::ModelAveraging, "parameters after local training, averaged"),
     ];
     const PLANNED: &'static [&'static str] = &["admm"];
     const ALIASES: &'static [(&'static str, &'static str)] = &[
@@ -166,10 +163,10 @@ impl Training {
         let mut fields = Fields::open(value, cx);
         let algorithm = fields.take("algorithm");
         let algorithm = match (algorithm.is_given(), topology.kind.known()) {
-            (false, Some(Kind::PeerToPeer)) if !fields.is_silent() => {
+            (false, Some(Shape::PeerToPeer)) if !fields.is_silent() => {
                 Spanned::new(Algorithm::GradientAveraging)
             }
-            (false, Some(Kind::ParameterServer)) if !fields.is_silent() => {
+            (false, Some(Shape::ParameterServer)) if !fields.is_silent() => {
                 Spanned::new(Algorithm::ModelAveraging)
             }
             _ => choice(&algorithm, cx),
@@ -177,9 +174,8 @@ impl Training {
         let training = Self {
             algorithm,
             epochs: fields.required("epochs", cx, |value, cx| whole(value, &EPOCHS, cx)),
-            batch_size: fields.or("batch_size", DEFAULT_BATCH_SIZE, cx, |value, cx| {
-                whole(value, &BATCH_SIZE, cx)
-            }),
+            batch_size: fields
+                .or("batch_size", DEFAULT_BATCH_SIZE, cx, |value, cx| whole(value, &BATCH_SIZE, cx)),
             local_epochs: fields.or("local_epochs", 1, cx, |value, cx| whole(value, &LOCAL_EPOCHS, cx)),
             optimizer: fields.required("optimizer", cx, Optimizer::read),
             reduce_lr_on_plateau: fields.optional("reduce_lr_on_plateau", cx, ReduceLrOnPlateau::read),
@@ -193,22 +189,16 @@ impl Training {
 
     fn check_learning_rates(&self, cx: &mut Findings) {
         let Optimizer::Sgd(sgd) = &self.optimizer.value;
-        let lowest = self
-            .reduce_lr_on_plateau
-            .as_ref()
-            .map(|plateau| &plateau.min_learning_rate);
+        let lowest = self.reduce_lr_on_plateau.as_ref().map(|plateau| &plateau.min_learning_rate);
         let (Some(lowest), Some(first)) = (lowest, sgd.learning_rate.known()) else {
             return;
         };
         if lowest.known().is_some_and(|lowest| lowest > first) {
             cx.report(
-                Diagnostic::error(
-                    Code::MinLearningRate,
-                    "the lowest learning rate is above the first one",
-                )
-                .at(&lowest.place(), format!("expected at most {first}"))
-                .also(&sgd.learning_rate.place(), "the first one")
-                .hint("the rate only ever falls"),
+                Diagnostic::error(Code::MinLearningRate, "the lowest learning rate is above the first one")
+                    .at(&lowest.place(), format!("expected at most {first}"))
+                    .also(&sgd.learning_rate.place(), "the first one")
+                    .hint("the rate only ever falls"),
             );
         }
     }
@@ -221,10 +211,9 @@ impl Training {
                     self.algorithm.place(),
                     "gradient averaging takes every gradient at the same parameters",
                 )),
-                (_, Some(Every::Batches(_))) => Some((
-                    exchange.every.place(),
-                    "exchanging every few batches cuts the passes short",
-                )),
+                (_, Some(Every::Batches(_))) => {
+                    Some((exchange.every.place(), "exchanging every few batches cuts the passes short"))
+                }
                 _ => None,
             };
             if let Some((place, label)) = why {
@@ -241,10 +230,7 @@ impl Training {
         }
         if data.validation.is_none() && data.format.known().is_some() {
             let steered = [
-                (
-                    "reduce_lr_on_plateau",
-                    self.reduce_lr_on_plateau.as_ref().map(Spanned::place),
-                ),
+                ("reduce_lr_on_plateau", self.reduce_lr_on_plateau.as_ref().map(Spanned::place)),
                 ("early_stopping", self.early_stopping.as_ref().map(Spanned::place)),
                 ("target", self.target.as_ref().map(Spanned::place)),
             ];
@@ -265,9 +251,30 @@ impl Training {
 
 impl Optimizer {
     fn read(value: &Value<'_>, cx: &mut Findings) -> Spanned<Self> {
-        let mut fields = Fields::open(value, cx);
-        let sgd = fields.required("sgd", cx, Sgd::read);
-        fields.finish(cx);
+        let absent = |cx: &mut Findings| Sgd::read(&Value::absent(&value.path), cx);
+        let sgd = match value.node.map(|node| &node.kind) {
+            Some(Kind::Map(entries)) if matches!(entries.as_slice(), [only] if only.key != "sgd") => {
+                for entry in entries {
+                    let message = format!("there is no optimizer `{}`", shown(&entry.key));
+                    cx.report(
+                        Diagnostic::error(Code::UnknownValue, message)
+                            .at(&entry.key_place, "expected `sgd`")
+                            .hint("write `optimizer: {sgd: {learning_rate: 0.1}}`"),
+                    );
+                }
+                absent(cx)
+            }
+            Some(Kind::Map(_)) => {
+                let mut fields = Fields::open(value, cx);
+                let sgd = fields.required("sgd", cx, Sgd::read);
+                fields.finish(cx);
+                sgd
+            }
+            _ => {
+                value.wrong_type(&Expected::Other("`{sgd: {learning_rate: …}}`".to_owned()), cx);
+                absent(cx)
+            }
+        };
         Spanned::read(Self::Sgd(sgd), &value.key_place())
     }
 }
@@ -278,9 +285,7 @@ impl Sgd {
         let sgd = Self {
             learning_rate: fields.required("learning_rate", cx, |value, cx| number(value, &POSITIVE, cx)),
             momentum: fields.or("momentum", 0.0, cx, |value, cx| number(value, &BELOW_ONE, cx)),
-            weight_decay: fields.or("weight_decay", 0.0, cx, |value, cx| {
-                number(value, &NOT_NEGATIVE, cx)
-            }),
+            weight_decay: fields.or("weight_decay", 0.0, cx, |value, cx| number(value, &NOT_NEGATIVE, cx)),
             nesterov: fields.or("nesterov", false, cx, boolean),
         };
         fields.finish(cx);
@@ -304,9 +309,8 @@ impl ReduceLrOnPlateau {
         let plateau = Self {
             factor: fields.required("factor", cx, |value, cx| number(value, &INSIDE_UNIT, cx)),
             patience: fields.required("patience", cx, |value, cx| whole(value, &PLATEAU_PATIENCE, cx)),
-            min_learning_rate: fields.or("min_learning_rate", 0.0, cx, |value, cx| {
-                number(value, &NOT_NEGATIVE, cx)
-            }),
+            min_learning_rate: fields
+                .or("min_learning_rate", 0.0, cx, |value, cx| number(value, &NOT_NEGATIVE, cx)),
         };
         fields.finish(cx);
         Spanned::read(plateau, &value.key_place())

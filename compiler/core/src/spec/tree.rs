@@ -37,6 +37,11 @@ pub(super) struct Entry {
 }
 
 impl Node {
+    /// Whether it is this text.
+    pub(super) fn is_text(&self, wanted: &str) -> bool {
+        matches!(&self.kind, Kind::Text { text, .. } if text == wanted)
+    }
+
     /// What it is, for "found …".
     pub(super) fn found(&self) -> String {
         match &self.kind {
@@ -58,11 +63,7 @@ pub(super) fn float(value: f64) -> String {
     if value.is_nan() {
         ".nan".to_owned()
     } else if value.is_infinite() {
-        if value > 0.0 {
-            ".inf".to_owned()
-        } else {
-            "-.inf".to_owned()
-        }
+        if value > 0.0 { ".inf".to_owned() } else { "-.inf".to_owned() }
     } else {
         format!("{value:?}")
     }
