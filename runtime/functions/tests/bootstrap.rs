@@ -86,3 +86,33 @@ async fn calls_per_second() {
         host.shutdown().await;
     }
 }
+
+/// What is left of a host that was killed: connections that end.
+#[test]
+fn it_ends_when_the_runtime_api_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().to_str().unwrap();
+    #[expect(clippy::disallowed_methods, reason = "a host that dies")]
+    let (listener, mut command) = (
+        std::net::TcpListener::bind("127.0.0.1:0").unwrap(),
+        std::process::Command::new(env!("CARGO_BIN_EXE_bootstrap")),
+    );
+    let mut child = command
+        .env("AWS_LAMBDA_RUNTIME_API", listener.local_addr().unwrap().to_string())
+        .envs([("_HANDLER", "gradient"), ("AWS_LAMBDA_FUNCTION_NAME", "gradient")])
+        .envs([("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024"), ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")])
+        .envs([("STEPGRAD_STORE", format!("file://{root}").as_str()), ("STEPGRAD_DATA", root)])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut connection, _) = listener.accept().unwrap();
+    let mut begin = [0; 4];
+    std::io::Read::read_exact(&mut connection, &mut begin).unwrap();
+    assert_eq!(&begin, b"GET ");
+    drop((connection, listener));
+
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert!(said.contains("the Runtime API is gone"), "{said}");
+}

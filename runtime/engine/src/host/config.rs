@@ -91,9 +91,14 @@ impl HostConfig {
         format!("arn:aws:lambda:{}:{}:function:{name}", self.region, self.account)
     }
 
-    pub(super) fn check(&self, functions: &[FunctionConfig]) -> Result<(), ConfigError> {
+    /// These settings with absolute paths, as the processes run in another folder, if they make sense for
+    /// `functions`.
+    pub(super) fn check(mut self, functions: &[FunctionConfig]) -> Result<Self, ConfigError> {
+        let absolute = |path| std::path::absolute(&path).map_err(|_| ConfigError::NoBootstrap(path));
+        self.bootstrap = absolute(self.bootstrap)?;
+        self.task_root = self.task_root.map(absolute).transpose()?;
         if !self.bootstrap.is_file() {
-            return Err(ConfigError::NoBootstrap(self.bootstrap.clone()));
+            return Err(ConfigError::NoBootstrap(self.bootstrap));
         }
         if self.max_concurrency == 0 {
             return Err(ConfigError::NoConcurrency);
@@ -126,7 +131,7 @@ impl HostConfig {
         if reserved + usize::from(shares) > self.max_concurrency {
             return Err(ConfigError::OverReserved { reserved, maximum: self.max_concurrency });
         }
-        Ok(())
+        Ok(self)
     }
 }
 
@@ -180,7 +185,7 @@ mod tests {
         let mut host = HostConfig::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
         let mut functions = vec![FunctionConfig::new("gradient"), FunctionConfig::new("combine")];
         change(&mut host, &mut functions);
-        host.check(&functions)
+        host.check(&functions).map(drop)
     }
 
     #[test]

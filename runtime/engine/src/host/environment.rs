@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::future::Future;
 use std::io;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -146,12 +146,17 @@ impl Environment {
         let _reaped = self.signals.send(signal);
     }
 
-    /// The most memory that the process has held so far, in MB.
-    pub(super) fn peak_memory_mb(&self) -> u64 {
+    /// Looks at the process: the most memory that it has held so far, in MB.
+    pub(super) fn look_at_memory(&self) -> u64 {
         match self.probe.peak_memory_mb() {
             Some(peak) => self.peak_memory_mb.fetch_max(peak, Ordering::Relaxed).max(peak),
-            None => self.peak_memory_mb.load(Ordering::Relaxed),
+            None => self.peak_memory_mb(),
         }
+    }
+
+    /// What the last look has shown.
+    pub(super) fn peak_memory_mb(&self) -> u64 {
+        self.peak_memory_mb.load(Ordering::Relaxed)
     }
 
     /// Writes lines of the platform into the log, after all that the process has printed up to now.
@@ -199,10 +204,9 @@ fn bury(
     api.gone(exit);
 }
 
-fn task_root(host: &HostConfig) -> PathBuf {
-    let beside =
-        || host.bootstrap.parent().map(Path::to_path_buf).filter(|path| path.components().next().is_some());
-    host.task_root.clone().or_else(beside).unwrap_or_else(|| PathBuf::from("."))
+fn task_root(host: &HostConfig) -> &Path {
+    let beside = || host.bootstrap.parent().unwrap_or(Path::new("/"));
+    host.task_root.as_deref().unwrap_or_else(beside)
 }
 
 /// The environment variables of AWS page "Using Lambda environment variables", for an OS-only runtime, under
@@ -213,8 +217,7 @@ fn variables(
     runtime_api: &str,
     stream: &str,
 ) -> Vec<(OsString, OsString)> {
-    let root = task_root(host);
-    let root = root.to_string_lossy();
+    let root = task_root(host).to_string_lossy();
     let date = clock::date();
     let texts = [
         ("LANG", "en_US.UTF-8".to_owned()),

@@ -150,6 +150,7 @@ impl Shared {
         let mut begun = false;
         for _ in 0..MAX_PLACES {
             let environment = match self.pool.place(slot) {
+                Place::Closed => return Err(shut_down(&call.request_id)),
                 Place::Warm(environment) => environment,
                 Place::Cold { evicted } => {
                     for environment in evicted {
@@ -281,12 +282,12 @@ impl Shared {
                 done = &mut work => {
                     // The kernel has kept the peak: a process that went over its size between two looks and has
                     // answered since would not have answered on AWS.
-                    let over = environment.peak_memory_mb() > memory_mb;
+                    let over = environment.look_at_memory() > memory_mb;
                     return if over { Watched::OutOfMemory } else { Watched::Done(done) };
                 }
                 () = sleep_until((begin + look).into()) => {}
             }
-            if environment.peak_memory_mb() > memory_mb {
+            if environment.look_at_memory() > memory_mb {
                 return Watched::OutOfMemory;
             }
             if clock::since(begin) >= limit {

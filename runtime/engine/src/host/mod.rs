@@ -90,7 +90,7 @@ impl Host {
         sink: Arc<dyn LogSink>,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, ConfigError> {
-        config.check(&functions)?;
+        let config = config.check(&functions)?;
         let arn = |function: &FunctionConfig| HeaderValue::from_str(&config.arn(&function.name));
         let arns = functions.iter().map(arn).collect::<Result<_, _>>().map_err(|_| ConfigError::Arn)?;
         let by_name =
@@ -148,16 +148,22 @@ impl Host {
     /// Ends all processes: SIGTERM, and SIGKILL to what is left after the configured grace. Calls that wait are
     /// sent away, those that run answer with `Runtime.ExitError`. Later calls are refused.
     pub async fn shutdown(&self) {
-        let environments = self.shared.pool.close();
-        for environment in &environments {
-            environment.signal(Signal::SIGTERM);
-        }
-        let all_gone = || join_all(environments.iter().map(|environment| environment.gone()));
-        if timeout(self.shared.config.shutdown_grace, all_gone()).await.is_err() {
-            for environment in &environments {
-                environment.signal(Signal::SIGKILL);
+        // Again, as a process may have been on its way when the pool was closed.
+        loop {
+            let environments = self.shared.pool.close();
+            if environments.is_empty() {
+                return;
             }
-            all_gone().await;
+            for environment in &environments {
+                environment.signal(Signal::SIGTERM);
+            }
+            let all_gone = || join_all(environments.iter().map(|environment| environment.gone()));
+            if timeout(self.shared.config.shutdown_grace, all_gone()).await.is_err() {
+                for environment in &environments {
+                    environment.signal(Signal::SIGKILL);
+                }
+                all_gone().await;
+            }
         }
     }
 }

@@ -73,6 +73,8 @@ impl Drop for Slot {
 pub(super) enum Place {
     /// An idle environment of its function.
     Warm(Arc<Environment>),
+    /// Nowhere: the host is shutting down.
+    Closed,
     /// A new one, once these have made room.
     Cold { evicted: Vec<Arc<Environment>> },
 }
@@ -223,6 +225,9 @@ impl Pool {
         loop {
             let environment = {
                 let mut state = self.state();
+                if state.closed {
+                    return Place::Closed;
+                }
                 match state.idle.iter().rposition(|environment| environment.function == slot.function) {
                     Some(position) => state.idle.remove(position),
                     None => {
