@@ -55,14 +55,8 @@ const STATE: &[&str] = &[
     "Next",
     "End",
 ];
-const RETRIER: &[&str] = &[
-    "ErrorEquals",
-    "IntervalSeconds",
-    "MaxAttempts",
-    "BackoffRate",
-    "MaxDelaySeconds",
-    "JitterStrategy",
-];
+const RETRIER: &[&str] =
+    &["ErrorEquals", "IntervalSeconds", "MaxAttempts", "BackoffRate", "MaxDelaySeconds", "JitterStrategy"];
 const CATCHER: &[&str] = &["ErrorEquals", "Assign", "Output", "ResultPath", "Next"];
 
 /// `definition` with its keys in the conventional order. States, and whatever is the user's own (payloads), keep

@@ -96,7 +96,6 @@ pub struct SubMachine {
     pub states: States,
 }
 
-#[cfg(any())]
 impl StateMachine {
     /// Checks and reads a definition.
     ///

@@ -26,7 +26,9 @@ pub enum EvaluationError {
         input: String,
     },
     /// The same, in a field of a payload template.
-    #[error("The JSONPath '{path}' specified for the field '{field}' could not be found in the input '{input}'")]
+    #[error(
+        "The JSONPath '{path}' specified for the field '{field}' could not be found in the input '{input}'"
+    )]
     FieldNotFound {
         /// The path as written.
         path: String,
@@ -34,6 +36,14 @@ pub enum EvaluationError {
         field: String,
         /// The input, shortened.
         input: String,
+    },
+    /// The same, of InputPath or OutputPath.
+    #[error("Invalid path '{path}' : No results for path: {steps}")]
+    Selection {
+        /// The path as written.
+        path: String,
+        /// The path in brackets.
+        steps: String,
     },
     /// A variable without a value.
     #[error("The variable '{0}' has no value")]
@@ -54,6 +64,9 @@ pub enum EvaluationError {
         /// The input, shortened.
         input: String,
     },
+    /// A JSONata expression has no value, or none that can be used.
+    #[error("{0}")]
+    Jsonata(String),
     /// A choice rule's operand is not what the operator needs.
     #[error("{0}")]
     Choice(String),
@@ -65,10 +78,15 @@ impl EvaluationError {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::FieldNotFound { .. } => "States.ParameterPathFailure",
             Self::Intrinsic { .. } => "States.IntrinsicFailure",
             Self::ResultPath { .. } => "States.ResultPathMatchFailure",
-            Self::PathNotFound { .. } | Self::VariableNotFound(_) | Self::Choice(_) => "States.Runtime",
+            // The documentation has States.ParameterPathFailure for a template's field; executions have States.Runtime.
+            Self::FieldNotFound { .. }
+            | Self::PathNotFound { .. }
+            | Self::Selection { .. }
+            | Self::VariableNotFound(_)
+            | Self::Choice(_) => "States.Runtime",
+            Self::Jsonata(_) => "States.QueryEvaluationError",
         }
     }
 }

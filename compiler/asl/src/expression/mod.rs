@@ -4,6 +4,7 @@
 pub mod choice;
 mod error;
 pub mod intrinsic;
+pub mod jsonata;
 pub mod path;
 pub mod result_path;
 pub mod template;
@@ -12,6 +13,7 @@ pub mod timestamp;
 pub use choice::Rule;
 pub use error::{EvaluationError, SyntaxError};
 pub use intrinsic::Call;
+pub use jsonata::Jsonata;
 pub use path::Path;
 pub use result_path::ReferencePath;
 pub use template::{Query, Template};
@@ -23,6 +25,9 @@ use std::borrow::Cow;
 pub trait Scope {
     /// The value of a variable, from this scope or one around it.
     fn variable(&self, name: &str) -> Option<&Value>;
+
+    /// The time, in milliseconds since 1970, for JSONata's `$now` and `$millis`.
+    fn now(&self) -> i64;
 
     /// A part of the context object: the one under the longest prefix of `names` that the scope has at hand, and
     /// how many of the names that uses up. Lets `$$.Map.Item.Value` be read without building the whole object.
@@ -39,6 +44,9 @@ pub struct EmptyScope;
 impl Scope for EmptyScope {
     fn variable(&self, _: &str) -> Option<&Value> {
         None
+    }
+    fn now(&self) -> i64 {
+        0
     }
     fn context<'a>(&'a self, _: &[String]) -> (Cow<'a, Value>, usize) {
         (Cow::Owned(Value::Object(serde_json::Map::new())), 0)

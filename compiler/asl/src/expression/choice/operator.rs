@@ -108,6 +108,11 @@ impl Test {
         }
     }
 
+    /// Whether a path to an operand of another type is an error: with an order, but not with equality.
+    pub(super) fn is_strict(self) -> bool {
+        matches!(self, Self::Ordered(_, relation) if relation != Relation::Equal)
+    }
+
     pub(super) fn holds(self, value: &Value, operand: &Value) -> bool {
         match self {
             Self::Ordered(kind, relation) => {
@@ -143,7 +148,9 @@ impl Kind {
                 _ => left.as_f64()?.partial_cmp(&right.as_f64()?),
             },
             Self::String => Some(left.as_str()?.cmp(right.as_str()?)),
-            Self::Timestamp => Some(timestamp::parse(left.as_str()?)?.cmp(&timestamp::parse(right.as_str()?)?)),
+            Self::Timestamp => {
+                Some(timestamp::parse(left.as_str()?)?.cmp(&timestamp::parse(right.as_str()?)?))
+            }
         }
     }
 }
@@ -177,8 +184,11 @@ fn matches(text: &str, pattern: &str) -> bool {
             part.push(literal);
         }
     }
-    let [first, middle @ .., last] = &parts[..] else { return parts.first().is_some_and(|only| only == text) };
-    let Some(mut rest) = text.strip_prefix(first.as_str()).and_then(|rest| rest.strip_suffix(last.as_str())) else {
+    let [first, middle @ .., last] = &parts[..] else {
+        return parts.first().is_some_and(|only| only == text);
+    };
+    let Some(mut rest) = text.strip_prefix(first.as_str()).and_then(|rest| rest.strip_suffix(last.as_str()))
+    else {
         return false;
     };
     for part in middle {

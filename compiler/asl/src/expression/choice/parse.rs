@@ -21,7 +21,9 @@ fn compile(rule: &Value, depth: usize) -> Result<Rule, SyntaxError> {
     if depth > MAX_NESTING {
         return Err(SyntaxError::new(format!("rules inside each other more than {MAX_NESTING} times")));
     }
-    let Value::Object(members) = rule else { return Err(SyntaxError::new("a choice rule has to be an object")) };
+    let Value::Object(members) = rule else {
+        return Err(SyntaxError::new("a choice rule has to be an object"));
+    };
     let mut compiled = None;
     for (name, operand) in members {
         let one = match name.as_str() {
@@ -40,7 +42,9 @@ fn compile(rule: &Value, depth: usize) -> Result<Rule, SyntaxError> {
 
 fn several(rules: &Value, depth: usize) -> Result<Vec<Rule>, SyntaxError> {
     match rules {
-        Value::Array(rules) if !rules.is_empty() => rules.iter().map(|rule| compile(rule, depth + 1)).collect(),
+        Value::Array(rules) if !rules.is_empty() => {
+            rules.iter().map(|rule| compile(rule, depth + 1)).collect()
+        }
         _ => Err(SyntaxError::new("And and Or need an array of rules that is not empty")),
     }
 }

@@ -10,7 +10,9 @@ pub(super) fn merge(arguments: Vec<Value>, _: &dyn Scope) -> Result<Value, Strin
     };
     match deep {
         Value::Bool(false) => {}
-        Value::Bool(true) => return Err("a deep merge is not supported: the third argument has to be false".into()),
+        Value::Bool(true) => {
+            return Err("a deep merge is not supported: the third argument has to be false".into());
+        }
         other => return Err(format!("the third argument has to be a boolean, not {other}")),
     }
     match (first, second) {

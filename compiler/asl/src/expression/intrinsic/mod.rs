@@ -10,7 +10,10 @@ mod parse;
 mod string;
 mod unique;
 
-use super::{EvaluationError, Path, Scope};
+pub(super) use math::mixed;
+pub(super) use unique::uuid_from;
+
+use super::{EmptyScope, EvaluationError, Path, Scope};
 use serde_json::Value;
 
 /// One function: its name, how many arguments it takes, and what it does.
@@ -114,13 +117,27 @@ impl Call {
     }
 }
 
+/// The value of the pure function `name`.
+pub(super) fn apply(name: &str, arguments: Vec<Value>) -> Result<Value, String> {
+    match FUNCTIONS.iter().find(|function| function.name == name) {
+        Some(function) if (function.min_arguments..=function.max_arguments).contains(&arguments.len()) => {
+            (function.run)(arguments, &EmptyScope)
+        }
+        Some(_) => Err(format!("{} arguments are too few or too many", arguments.len())),
+        None => Err(format!("{name} is not a function")),
+    }
+}
+
 /// An integer argument; `3.0` is one.
 #[expect(clippy::cast_possible_truncation, reason = "checked: a whole number within i64")]
 fn integer(value: &Value, what: &str) -> Result<i64, String> {
     value
         .as_i64()
         .or_else(|| {
-            value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < 9e18).map(|number| number as i64)
+            value
+                .as_f64()
+                .filter(|number| number.fract() == 0.0 && number.abs() < 9e18)
+                .map(|number| number as i64)
         })
         .ok_or_else(|| format!("{what} has to be an integer, not {value}"))
 }

@@ -14,9 +14,7 @@ impl Path {
     pub fn evaluate<'a>(&self, input: &'a Value, scope: &'a dyn Scope) -> Result<Found<'a>, EvaluationError> {
         match self.find(input, scope)? {
             Some(found) => Ok(found),
-            None => {
-                Err(EvaluationError::PathNotFound { path: self.text.clone(), input: shortened(input) })
-            }
+            None => Err(EvaluationError::PathNotFound { path: self.text.clone(), input: shortened(input) }),
         }
     }
 
@@ -24,7 +22,11 @@ impl Path {
     ///
     /// # Errors
     /// [`EvaluationError::VariableNotFound`].
-    pub fn find<'a>(&self, input: &'a Value, scope: &'a dyn Scope) -> Result<Option<Found<'a>>, EvaluationError> {
+    pub fn find<'a>(
+        &self,
+        input: &'a Value,
+        scope: &'a dyn Scope,
+    ) -> Result<Option<Found<'a>>, EvaluationError> {
         let (root, steps): (Found<'a>, &[Step]) = match &self.root {
             Root::Input => (Cow::Borrowed(input), &self.steps),
             Root::Context => {
@@ -41,9 +43,7 @@ impl Path {
         }
         Ok(match root {
             Cow::Borrowed(root) => walk(root, steps, self.definite),
-            Cow::Owned(root) => {
-                walk(&root, steps, self.definite).map(|found| Cow::Owned(found.into_owned()))
-            }
+            Cow::Owned(root) => walk(&root, steps, self.definite).map(|found| Cow::Owned(found.into_owned())),
         })
     }
 }
@@ -179,7 +179,9 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_path() {
-        for bad in ["", "a", "$.", "$[", "$['a", "$[a]", "$.a b", "$..", "$.a[?(]", "$.a[1", "$1", "$.a.length()"] {
+        for bad in
+            ["", "a", "$.", "$[", "$['a", "$[a]", "$.a b", "$..", "$.a[?(]", "$.a[1", "$1", "$.a.length()"]
+        {
             assert!(Path::parse(bad).is_err(), "{bad}");
         }
     }

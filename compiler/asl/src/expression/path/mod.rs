@@ -35,7 +35,11 @@ enum Step {
     Name(String),
     Index(i64),
     Wildcard,
-    Slice { start: Option<i64>, end: Option<i64>, step: i64 },
+    Slice {
+        start: Option<i64>,
+        end: Option<i64>,
+        step: i64,
+    },
     Names(Vec<String>),
     Indices(Vec<i64>),
     Filter(Box<serde_json_path::JsonPath>),

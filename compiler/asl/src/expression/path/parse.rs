@@ -26,7 +26,9 @@ impl Path {
                 if name.is_empty() {
                     (Root::Input, rest)
                 } else if name.starts_with(|c: char| c.is_ascii_digit()) {
-                    return Err(SyntaxError::new(format!("{text:?}: a variable's name starts with a letter")));
+                    return Err(SyntaxError::new(format!(
+                        "{text:?}: a variable's name starts with a letter"
+                    )));
                 } else {
                     (Root::Variable(name.to_owned()), rest)
                 }
@@ -191,7 +193,9 @@ impl<'a> Parser<'a> {
             }
             return Ok(Step::Slice { start: first, end, step });
         }
-        let Some(first) = first else { return Err(self.error("expected an index, a name in quotes, `*` or `?`")) };
+        let Some(first) = first else {
+            return Err(self.error("expected an index, a name in quotes, `*` or `?`"));
+        };
         let mut indices = vec![first];
         while self.take(",") {
             self.space();

@@ -1,0 +1,135 @@
+//! The checks: each in its file, with what it asks, why, and its code. [`CHECKS`] is the whole list.
+//!
+//! They work on the tree with places, not on the typed document, so that one wrong field does not hide the findings
+//! elsewhere. An error is what AWS refuses; what AWS accepts is a warning at most.
+
+mod duplicate_keys;
+mod error_names;
+mod exclusive_fields;
+mod express;
+mod expressions;
+mod findings;
+mod label;
+mod names;
+mod outline;
+mod query_language;
+mod reachability;
+mod secrets;
+mod shape;
+mod size;
+mod timeouts;
+mod transitions;
+mod variables;
+
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::document::{MachineType, StateMachine};
+use crate::json;
+use findings::Findings;
+use outline::Outline;
+
+pub use outline::Place;
+
+/// The text is not a JSON object: nothing else can be checked.
+pub const SYNTAX: &str = "ASL001";
+
+/// One check.
+#[derive(Debug, Clone, Copy)]
+pub struct Check {
+    /// Its codes, with one line each for people.
+    pub codes: &'static [(&'static str, &'static str)],
+    run: fn(&Outline<'_>, &mut Findings<'_>),
+}
+
+/// All checks, in the order in which they run.
+pub const CHECKS: &[Check] = &[
+    Check { codes: duplicate_keys::CODES, run: duplicate_keys::check },
+    Check { codes: size::CODES, run: size::check },
+    Check { codes: shape::CODES, run: shape::check },
+    Check { codes: exclusive_fields::CODES, run: exclusive_fields::check },
+    Check { codes: query_language::CODES, run: query_language::check },
+    Check { codes: transitions::CODES, run: transitions::check },
+    Check { codes: reachability::CODES, run: reachability::check },
+    Check { codes: names::CODES, run: names::check },
+    Check { codes: expressions::CODES, run: expressions::check },
+    Check { codes: error_names::CODES, run: error_names::check },
+    Check { codes: timeouts::CODES, run: timeouts::check },
+    Check { codes: label::CODES, run: label::check },
+    Check { codes: express::CODES, run: express::check },
+    Check { codes: variables::CODES, run: variables::check },
+    Check { codes: secrets::CODES, run: secrets::check },
+];
+
+/// Every finding of a definition, errors and warnings, in the order of the text. Empty for a definition without
+/// fault.
+#[must_use]
+pub fn validate(text: &str, machine_type: MachineType) -> Vec<Diagnostic> {
+    let mut findings = Findings::new(text);
+    if let Some(root) = read(text, &mut findings) {
+        run(&root, text, machine_type, &mut findings);
+    }
+    findings.sorted()
+}
+
+/// Checks a definition and reads it.
+///
+/// # Errors
+/// All findings, if one of them is an error.
+pub fn parse(text: &str, machine_type: MachineType) -> Result<(StateMachine, Place), Vec<Diagnostic>> {
+    let mut findings = Findings::new(text);
+    let Some(root) = read(text, &mut findings) else { return Err(findings.sorted()) };
+    run(&root, text, machine_type, &mut findings);
+    if findings.has_errors() {
+        return Err(findings.sorted());
+    }
+    match serde_json::from_value(root.to_value()) {
+        Ok(machine) => Ok((machine, Place::new(text, root))),
+        Err(error) => {
+            // The checks ask for more than the types do: this is a gap in them.
+            findings.error(
+                shape::WRONG_VALUE,
+                &root,
+                "",
+                format!("the definition cannot be read: {error}"),
+                None,
+            );
+            Err(findings.sorted())
+        }
+    }
+}
+
+fn read(text: &str, findings: &mut Findings<'_>) -> Option<json::Node> {
+    if text.len() > size::MAX_BYTES {
+        findings.at(
+            size::TOO_LARGE,
+            Severity::Error,
+            json::Span::default(),
+            "",
+            size::message(text.len()),
+            None,
+        );
+        return None;
+    }
+    match json::read(text) {
+        Ok(root) if root.members().is_some() => Some(root),
+        Ok(root) => {
+            let message = format!("a definition has to be a JSON object, not {}", root.describe());
+            findings.error(SYNTAX, &root, "", message, None);
+            None
+        }
+        Err(error) => {
+            let span = json::Span { start: error.offset, end: error.offset };
+            findings.at(SYNTAX, Severity::Error, span, "", error.message, None);
+            None
+        }
+    }
+}
+
+fn run(root: &json::Node, text: &str, machine_type: MachineType, findings: &mut Findings<'_>) {
+    let outline = Outline::of(root, text, machine_type);
+    for check in CHECKS {
+        (check.run)(&outline, findings);
+    }
+}
+
+#[cfg(test)]
+mod tests;

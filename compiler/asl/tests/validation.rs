@@ -1,0 +1,74 @@
+//! The verdicts of AWS and of the linters, where the conformance cases are at hand: in `STEPGRAD_CONFORMANCE`, or in
+//! `../shared/conformance` beside the workspace.
+
+#![expect(clippy::disallowed_methods, reason = "reads the cases")]
+#![expect(clippy::print_stderr, reason = "says what was skipped")]
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use stepgrad_asl::Severity;
+use stepgrad_asl::document::MachineType;
+
+fn cases(folder: &std::path::Path, file: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(folder.join("cases").join(file)).unwrap();
+    let document: Value = serde_json::from_str(&text).unwrap();
+    document["cases"].as_array().unwrap().clone()
+}
+
+fn folder() -> PathBuf {
+    std::env::var_os("STEPGRAD_CONFORMANCE").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"),
+        PathBuf::from,
+    )
+}
+
+#[test]
+fn agrees_with_the_recorded_verdicts() {
+    let folder = folder();
+    if !folder.join("cases/validation.json").exists() {
+        eprintln!("skipped: the conformance cases are not at {}", folder.display());
+        return;
+    }
+    let mut definitions = BTreeMap::new();
+    for file in ["engine.json", "choice_matrix.json", "map_s3.json", "nested.json"] {
+        for case in cases(&folder, file) {
+            definitions.insert(case["id"].as_str().unwrap().to_owned(), case["definition"].clone());
+        }
+    }
+    let mut counts: BTreeMap<(String, bool), (usize, usize)> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for case in cases(&folder, "validation.json") {
+        if case["confidence"] == "low" {
+            continue;
+        }
+        let text = match case["definition_text"].as_str() {
+            Some(text) => text.to_owned(),
+            None => match case["definition_of"].as_str() {
+                Some(id) => definitions[id].to_string(),
+                None => case["definition"].to_string(),
+            },
+        };
+        let machine_type = case["machine_type"].as_str().and_then(MachineType::from_name).unwrap_or_default();
+        let found = stepgrad_asl::validate(&text, machine_type);
+        let errors: Vec<_> = found.iter().filter(|finding| finding.severity == Severity::Error).collect();
+        let valid = case["valid"].as_bool().unwrap();
+        let aws = case["authority"] == "aws-recorded";
+        let count = counts.entry((case["authority"].as_str().unwrap().to_owned(), valid)).or_default();
+        count.1 += 1;
+        if errors.is_empty() == valid {
+            count.0 += 1;
+        } else {
+            wrong.push((aws, format!("{} valid={valid}: {errors:?} ({})", case["id"], case["reason"])));
+        }
+    }
+    for (key, (right, all)) in &counts {
+        eprintln!("{key:?}: {right}/{all}");
+    }
+    for (_, wrong) in &wrong {
+        eprintln!("WRONG {}", &wrong.chars().take(600).collect::<String>());
+    }
+    let all: usize = counts.values().map(|(_, all)| all).sum();
+    assert!(!wrong.iter().any(|(aws, _)| *aws), "a verdict of AWS differs");
+    assert!(wrong.len() * 20 <= all, "{} of {all} differ", wrong.len());
+}
