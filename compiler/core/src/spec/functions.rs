@@ -175,7 +175,9 @@ fn warn_of_unused(
         Function::Train if training.algorithm.known() == Some(&Algorithm::GradientAveraging) => {
             (training.algorithm.place(), "this algorithm trains no local models")
         }
-        Function::Gradient if training.algorithm.known() == Some(&Algorithm::ModelAveraging) => {
+        Function::Gradient | Function::Combine
+            if training.algorithm.known() == Some(&Algorithm::ModelAveraging) =>
+        {
             (training.algorithm.place(), "this algorithm averages models, not gradients")
         }
         _ => return,

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use stepgrad_contract::Function;
 
 const DESIGN: &str = include_str!("suite/ok_every_key.yaml");
 
@@ -235,6 +236,28 @@ fn overrides_change_what_is_read() {
     assert!(set(&["training.optimizer={sgd: {learning_rate: 1, learning_rate: 2}}"]).is_err());
     assert!("training.epochs".parse::<Override>().is_err());
     assert!("=3".parse::<Override>().is_err());
+}
+
+#[test]
+fn just_the_functions_that_no_plan_calls_are_warned_of() {
+    for kind in ["peer_to_peer", "parameter_server"] {
+        for algorithm in ["gradient_averaging", "model_averaging"] {
+            for function in Function::ALL {
+                let changes = [
+                    format!("topology.kind={kind}"),
+                    format!("training.algorithm={algorithm}"),
+                    "functions.gradient=null".to_owned(),
+                    format!("functions.{function}={{memory_mb: 512}}"),
+                ];
+                let overrides = changes.iter().map(|change| change.parse().unwrap()).collect();
+                let (spec, findings) = Case { overrides, ..Case::new(DESIGN) }.parse();
+                let spec = spec.unwrap();
+                let plan = crate::plan::plan(spec.topology.kind.value, spec.training.algorithm.value);
+                let called = plan.stages().iter().any(|stage| stage.function == function);
+                assert_eq!(findings.is_empty(), called, "{kind}, {algorithm}, {function}");
+            }
+        }
+    }
 }
 
 #[test]
