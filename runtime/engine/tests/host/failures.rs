@@ -15,7 +15,7 @@ async fn too_slow_is_killed() {
     assert_eq!(message, format!("RequestId: {} Error: Task timed out after 1.00 seconds", reply.request_id));
     let record = bench.record();
     assert_eq!(record.outcome, Outcome::TimedOut);
-    assert!((1000.0..5000.0).contains(&record.duration_ms), "{record:?}");
+    assert!((1000.0..30_000.0).contains(&record.duration_ms), "{record:?}");
     let pid = record.pid.unwrap();
     until(|| (!is_alive(pid)).then_some(())).await;
     let log = bench.log("sleep");
@@ -78,11 +78,18 @@ async fn a_process_that_cannot_start_is_an_answer() {
     let message = failure(&bench.call("init_error", json!({})).await, "Test.NoConfig");
     assert_eq!((message.as_str(), bench.record().outcome), ("no configuration", Outcome::InitFailed));
 
-    let message = failure(&bench.call("init_slow", json!({})).await, "Sandbox.Timedout");
-    assert!(message.ends_with("Task timed out after 1.50 seconds"), "{message}");
-
     failure(&bench.call("init_allocate", json!({})).await, "Runtime.ExitError");
     assert_eq!(bench.record().outcome, Outcome::OutOfMemory);
+    until(|| bench.host.live_processes().is_empty().then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_process_that_never_asks_for_work_is_killed() {
+    let bench =
+        Bench::new(vec![function("init_slow")], |host| host.init_timeout = Duration::from_millis(500));
+    let message = failure(&bench.call("init_slow", json!({})).await, "Sandbox.Timedout");
+    assert!(message.ends_with("Task timed out after 0.50 seconds"), "{message}");
+    assert_eq!(bench.record().outcome, Outcome::TimedOut);
     until(|| bench.host.live_processes().is_empty().then_some(())).await;
 }
 
@@ -141,7 +148,7 @@ async fn what_a_function_has_started_dies_with_it() {
 #[tokio::test]
 async fn a_caller_that_goes_away_leaves_the_function_running() {
     let bench = Bench::new(vec![function("sleep")], |host| host.max_concurrency = 1);
-    let call = bench.spawn("sleep", json!({"ms": 700}));
+    let call = bench.spawn("sleep", json!({"ms": 2000}));
     let pid = bench.busy().await;
     call.abort();
     drop(call.await);
@@ -151,7 +158,7 @@ async fn a_caller_that_goes_away_leaves_the_function_running() {
     let records = bench.records.lock().unwrap().clone();
     assert_eq!(records.len(), 2);
     assert!(records.iter().all(|record| (record.pid, record.outcome) == (Some(pid), Outcome::Succeeded)));
-    assert!(records[0].duration_ms >= 700.0 && records[1].queued_ms > 100.0, "{records:?}");
+    assert!(records[0].duration_ms >= 2000.0 && records[1].queued_ms > 10.0, "{records:?}");
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ async fn functions_end_with_a_host_that_is_killed() {
     host.wait().unwrap();
     let begin = Instant::now();
     until(|| pids.iter().all(|pid| !is_alive(*pid)).then_some(())).await;
-    assert!(begin.elapsed().as_secs() < 5, "took {:?}", begin.elapsed());
+    assert!(begin.elapsed().as_secs() < 10, "took {:?}", begin.elapsed());
 }
 
 /// One idle and one busy function, and then nothing: this host is going to be killed.
