@@ -1,5 +1,6 @@
 //! All phases, one after the other: spec → plan → lower → bound → bundle.
 
+use crate::bound::lambda::Configured;
 use crate::bound::{self, Bounds, Figure, Size};
 use crate::bundle::Bundle;
 use crate::configuration::configuration;
@@ -47,22 +48,34 @@ pub fn compile(spec: &Spec, templates: &Templates) -> Result<Compilation, Compil
         max_attempts: spec.fault_tolerance.retries.max_attempts.value,
     };
     let machines = lower::lower(&plan, &settings, templates)?;
-    let bounds = bound::bounds(&machines, size(spec));
-    let findings = findings(spec, &plan, &bounds);
+    let mut functions: Vec<_> = plan.stages().iter().map(|stage| stage.function).collect();
+    functions.sort();
+    functions.dedup();
+    let configured = configured(spec, &functions);
+    let bounds = bound::bounds(&machines, size(spec), &configured, spec.functions.max_concurrency.value);
+    let findings = findings(spec, &configured, &bounds);
     if !findings.is_empty() {
         return Err(CompileError::Limits(findings));
     }
     let training = configuration(spec, &bounds);
-    let mut functions: Vec<_> = plan.stages().iter().map(|stage| stage.function).collect();
-    functions.sort();
-    functions.dedup();
     let bundle = Bundle::new(spec, training, machines, &functions);
-    Ok(Compilation {
-        plan,
-        bounds,
-        bundle,
-        warnings: Vec::new(),
-    })
+    Ok(Compilation { plan, bounds, bundle, warnings: Vec::new() })
+}
+
+fn configured(spec: &Spec, functions: &[Function]) -> Vec<Configured> {
+    let architecture = spec.model.architecture.value;
+    functions
+        .iter()
+        .map(|function| {
+            let settings = spec.functions.of(*function);
+            Configured {
+                function: *function,
+                timeout_s: settings.timeout_s.value,
+                memory_mb: settings.memory_mb.value,
+                least_mb: bound::lambda::least_memory_mb(*function, architecture),
+            }
+        })
+        .collect()
 }
 
 /// How large the training is, as far as the spec tells.
@@ -71,21 +84,16 @@ fn size(spec: &Spec) -> Size {
     let shard = batches_of_the_largest_shard(spec);
     let epochs = u64::from(spec.training.epochs.value);
     let (batches, rounds) = match spec.exchange.every.value {
-        Every::Batches(every) => (
-            Some(every),
-            shard.map(|shard| epochs * u64::from(shard.div_ceil(every.max(1)))),
-        ),
+        Every::Batches(every) => {
+            (Some(every), shard.map(|shard| epochs * u64::from(shard.div_ceil(every.max(1)))))
+        }
         Every::Epochs(every) => (shard, Some(epochs.div_ceil(u64::from(every.max(1))))),
     };
     let batches = match spec.training.algorithm.value {
         Algorithm::GradientAveraging => batches,
         Algorithm::ModelAveraging => Some(0),
     };
-    Size {
-        peers,
-        batches,
-        rounds,
-    }
+    Size { peers, batches, rounds }
 }
 
 /// Batches of the peer with the most samples; only for data that the spec itself describes.
@@ -114,7 +122,7 @@ fn batches_of_the_largest_shard(spec: &Spec) -> Option<u32> {
     u32::try_from(largest.div_ceil(u64::from(spec.training.batch_size.value))).ok()
 }
 
-fn findings(spec: &Spec, plan: &Plan, bounds: &Bounds) -> Vec<Diagnostic> {
+fn findings(spec: &Spec, functions: &[Configured], bounds: &Bounds) -> Vec<Diagnostic> {
     let peers = &spec.topology.peers;
     let mut all = Vec::new();
     if bounds.carried.is_none() {
@@ -124,59 +132,36 @@ fn findings(spec: &Spec, plan: &Plan, bounds: &Bounds) -> Vec<Diagnostic> {
                 &peers.place(),
                 "even groups of peers in child executions overflow a history of 25,000 events",
             )
-            .also(
-                &spec.exchange.every.place(),
-                "decides how many batches a round has",
-            )
+            .also(&spec.exchange.every.place(), "decides how many batches a round has")
             .hint("lower topology.peers, or exchange more often");
         all.push(finding);
     }
-    all.extend(
-        bounds
-            .figures
-            .iter()
-            .filter(|figure| !figure.holds())
-            .map(|figure| over(spec, figure)),
-    );
+    // Memory has a finding of its own for each function.
+    let over =
+        bounds.figures.iter().filter(|figure| !figure.holds() && !figure.what.starts_with("least memory"));
+    all.extend(over.map(|figure| exceeded(spec, figure)));
     let architecture = &spec.model.architecture;
-    for stage in plan.stages() {
-        let memory = spec.functions.of(stage.function).memory_mb;
-        let Some(least) = bound::lambda::least_memory_mb(stage.function, architecture.value) else {
-            continue;
-        };
-        if u64::from(memory.value) < least {
-            let message = format!(
-                "{} MB cannot hold what `{}` needs of this model: at the least {least} MB",
-                memory.value, stage.function
-            );
-            let place = if memory.is_given() {
-                memory.place()
-            } else {
-                architecture.place()
-            };
-            let finding = Diagnostic::error(Code::Memory, message)
-                .at(&place, "too little memory")
-                .also(&architecture.place(), "this model")
-                .hint(format!(
-                    "set functions.{}.memory_mb to {} or more",
-                    stage.function,
-                    least.next_multiple_of(512)
-                ));
-            all.push(finding);
-        }
+    for Configured { function, least_mb, .. } in functions {
+        let memory = spec.functions.of(*function).memory_mb;
+        let Some(least) = least_mb.filter(|least| u64::from(memory.value) < *least) else { continue };
+        let message = format!(
+            "{} MB cannot hold what `{function}` needs of this model: at the least {least} MB",
+            memory.value
+        );
+        let place = if memory.is_given() { memory.place() } else { architecture.place() };
+        let enough = least.next_multiple_of(512);
+        let finding = Diagnostic::error(Code::Memory, message)
+            .at(&place, "too little memory")
+            .also(&architecture.place(), "this model")
+            .hint(format!("set functions.{function}.memory_mb to {enough} or more"));
+        all.push(finding);
     }
     all.sort_by_key(Diagnostic::order);
     all
 }
 
-fn over(spec: &Spec, figure: &Figure) -> Diagnostic {
-    let Figure {
-        what,
-        worst,
-        limit,
-        unit,
-        because,
-    } = figure;
+fn exceeded(spec: &Spec, figure: &Figure) -> Diagnostic {
+    let Figure { what, worst, limit, unit, because } = figure;
     let message = format!("the {what} would come to {worst} {unit}, {limit} is AWS's limit");
     let place = if what == "history of `train`" {
         &spec.training.epochs.place()
@@ -196,18 +181,12 @@ mod tests {
     use crate::spec;
 
     fn codes(text: &str) -> Vec<Code> {
-        let source = Source {
-            name: "train.yaml",
-            text,
-        };
+        let source = Source { name: "train.yaml", text };
         let (spec, _) = spec::parse(&source, &[]).unwrap();
         match compile(&spec, &Templates::embedded().unwrap()) {
             Ok(_) => Vec::new(),
             Err(CompileError::Limits(findings)) => {
-                assert!(
-                    findings.iter().all(|finding| finding.span.is_some()),
-                    "{findings:?}"
-                );
+                assert!(findings.iter().all(|finding| finding.span.is_some()), "{findings:?}");
                 findings.iter().map(|finding| finding.code).collect()
             }
             Err(CompileError::Lower(error)) => panic!("{error}"),

@@ -18,10 +18,7 @@ pub(crate) fn configuration(spec: &Spec, bounds: &Bounds) -> Training {
         name: spec.name.value.clone(),
         seed: spec.seed.value,
         data: data(&spec.data),
-        model: Model {
-            architecture: spec.model.architecture.value,
-            loss: spec.model.loss.value,
-        },
+        model: Model { architecture: spec.model.architecture.value, loss: spec.model.loss.value },
         algorithm: training.algorithm.value,
         epochs: training.epochs.value,
         batch_size: training.batch_size.value,
@@ -32,17 +29,15 @@ pub(crate) fn configuration(spec: &Spec, bounds: &Bounds) -> Training {
             weight_decay: sgd.weight_decay.value,
             nesterov: sgd.nesterov.value,
         },
-        reduce_lr_on_plateau: training
-            .reduce_lr_on_plateau
-            .as_ref()
-            .map(|plateau| ReduceLrOnPlateau {
-                factor: plateau.factor.value,
-                patience: plateau.patience.value,
-                min_learning_rate: plateau.min_learning_rate.value,
-            }),
-        early_stopping: training.early_stopping.as_ref().map(|stopping| EarlyStopping {
-            patience: stopping.patience.value,
+        reduce_lr_on_plateau: training.reduce_lr_on_plateau.as_ref().map(|plateau| ReduceLrOnPlateau {
+            factor: plateau.factor.value,
+            patience: plateau.patience.value,
+            min_learning_rate: plateau.min_learning_rate.value,
         }),
+        early_stopping: training
+            .early_stopping
+            .as_ref()
+            .map(|stopping| EarlyStopping { patience: stopping.patience.value }),
         target: training.target.as_ref().map(|target| Target {
             accuracy: target.accuracy.as_ref().map(|accuracy| accuracy.value),
             loss: target.loss.as_ref().map(|loss| loss.value),
@@ -59,19 +54,12 @@ pub(crate) fn configuration(spec: &Spec, bounds: &Bounds) -> Training {
 
 fn data(data: &spec::Data) -> Data {
     Data {
-        source: data
-            .source
-            .as_ref()
-            .map(|source| source.value.clone())
-            .unwrap_or_default(),
+        source: data.source.as_ref().map(|source| source.value.clone()).unwrap_or_default(),
         format: data.format.value,
-        validation: data
-            .validation
-            .as_ref()
-            .map(|validation| match &validation.value {
-                spec::Validation::Share(share) => Validation::Share(*share),
-                spec::Validation::Source { source } => Validation::Source(source.value.clone()),
-            }),
+        validation: data.validation.as_ref().map(|validation| match &validation.value {
+            spec::Validation::Share(share) => Validation::Share(*share),
+            spec::Validation::Source { source } => Validation::Source(source.value.clone()),
+        }),
         preprocess: data.preprocess.iter().map(|step| step.value).collect(),
         partition: data.partition.value.clone(),
         label: data.label.as_ref().map(|label| label.value.clone()),

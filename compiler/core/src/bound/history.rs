@@ -27,30 +27,12 @@ pub(super) fn carriers(machines: &[Machine]) -> Carriers {
     let one_peer = Elements { members: 1, ..none };
     let round = worst(machines, "round", none);
     let peer = worst(machines, "round", one_peer);
-    let with_batch = worst(
-        machines,
-        "round",
-        Elements {
-            batches: 1,
-            ..one_peer
-        },
-    );
-    let with_range = worst(
-        machines,
-        "round",
-        Elements {
-            ranges: 1,
-            ..one_peer
-        },
-    );
+    let with_batch = worst(machines, "round", Elements { batches: 1, ..one_peer });
+    let with_range = worst(machines, "round", Elements { ranges: 1, ..one_peer });
     let with_group = worst(machines, "round", Elements { groups: 1, ..none });
-    let maps = machines
-        .iter()
-        .filter(|machine| !matches!(machine.name.as_str(), "train" | "segment" | "round"));
-    let child_fixed = maps
-        .map(|machine| worst(machines, &machine.name, none))
-        .max()
-        .unwrap_or(0);
+    let maps =
+        machines.iter().filter(|machine| !matches!(machine.name.as_str(), "train" | "segment" | "round"));
+    let child_fixed = maps.map(|machine| worst(machines, &machine.name, none)).max().unwrap_or(0);
     Carriers {
         history_limit: HISTORY_LIMIT,
         round_fixed: round,
@@ -62,28 +44,25 @@ pub(super) fn carriers(machines: &[Machine]) -> Carriers {
     }
 }
 
-/// Rounds that one execution of `segment` can hold.
+/// Rounds of one segment at the most, so that a history of this length can still be read by a person.
+const ROUNDS_PER_SEGMENT: u32 = 500;
+
+/// Rounds of one execution of `segment`.
 pub(super) fn rounds_per_segment(machines: &[Machine]) -> u32 {
     // The walk ends where it comes back to a state, so this is the execution with a single round.
     let one = worst(machines, "segment", Elements::default());
-    u32::try_from(HISTORY_LIMIT / one.max(1)).unwrap_or(1).max(1)
+    u32::try_from(HISTORY_LIMIT / one.max(1)).unwrap_or(1).clamp(1, ROUNDS_PER_SEGMENT)
 }
 
 /// The most batches of a peer that an inline Map carries.
 pub(super) fn most_inline(carriers: &Carriers, peers: u32) -> u32 {
     let inline = |batches: u32| {
-        carriers
-            .choose(peers, batches)
-            .is_some_and(|choice| choice.batches_per_execution.is_none())
+        carriers.choose(peers, batches).is_some_and(|choice| choice.batches_per_execution.is_none())
     };
     let (mut low, mut high) = (0, carriers.range_limit);
     while low < high {
         let middle = (low + high).div_ceil(2);
-        if inline(middle) {
-            low = middle
-        } else {
-            high = middle - 1
-        }
+        if inline(middle) { low = middle } else { high = middle - 1 }
     }
     low
 }
@@ -109,11 +88,7 @@ pub(super) fn figures(
         None => carriers.round_fixed + u64::from(size.peers) * peer,
         Some(group) => carriers.round_fixed + 2 * u64::from(size.peers.div_ceil(group)) * carriers.child,
     };
-    all.push(figure(
-        "history of `round`".to_owned(),
-        round,
-        format!("{} peers, all retries", size.peers),
-    ));
+    all.push(figure("history of `round`".to_owned(), round, format!("{} peers, all retries", size.peers)));
     if let Some(group) = choice.peers_per_execution {
         let worst = carriers.child_fixed + u64::from(group) * peer;
         all.push(figure(
@@ -132,11 +107,7 @@ pub(super) fn figures(
     }
     let one = worst(machines, "segment", Elements::default());
     let because = format!("{rounds_per_segment} rounds, all retries");
-    all.push(figure(
-        "history of `segment`".to_owned(),
-        u64::from(rounds_per_segment) * one,
-        because,
-    ));
+    all.push(figure("history of `segment`".to_owned(), u64::from(rounds_per_segment) * one, because));
     let train = worst(machines, "train", Elements::default());
     if let Some(rounds) = size.rounds {
         let segments = rounds.div_ceil(u64::from(rounds_per_segment)).max(1);
@@ -176,26 +147,15 @@ fn longest<'a>(
         return 0;
     }
     way.push(name);
-    let after = nexts(state)
-        .into_iter()
-        .map(|next| longest(states, next, elements, way))
-        .max()
-        .unwrap_or(0);
+    let after = nexts(state).into_iter().map(|next| longest(states, next, elements, way)).max().unwrap_or(0);
     way.pop();
     own(state, elements) + after
 }
 
 fn nexts(state: &Value) -> Vec<&str> {
-    let listed = |key: &str| {
-        state[key]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|item| item["Next"].as_str())
-    };
-    let direct = ["Next", "Default"]
-        .into_iter()
-        .filter_map(|key| state[key].as_str());
+    let listed =
+        |key: &str| state[key].as_array().into_iter().flatten().filter_map(|item| item["Next"].as_str());
+    let direct = ["Next", "Default"].into_iter().filter_map(|key| state[key].as_str());
     direct.chain(listed("Choices")).chain(listed("Catch")).collect()
 }
 
@@ -209,9 +169,7 @@ fn own(state: &Value, elements: Elements) -> u64 {
         .sum::<u64>();
     match state["Type"].as_str().unwrap_or_default() {
         "Task" => {
-            let sync = state["Resource"]
-                .as_str()
-                .is_some_and(|resource| resource.contains(".sync"));
+            let sync = state["Resource"].as_str().is_some_and(|resource| resource.contains(".sync"));
             2 + attempts * if sync { 4 } else { 3 }
         }
         "Map" => {
@@ -262,13 +220,7 @@ mod tests {
             },
         });
         // 4 for the map, 2 for Succeed; each iteration: 2, entered and exited, and three attempts of three events.
-        let events = scope(
-            &machine,
-            Elements {
-                members: 5,
-                ..Elements::default()
-            },
-        );
+        let events = scope(&machine, Elements { members: 5, ..Elements::default() });
         assert_eq!(events, 4 + 5 * (2 + 2 + 9) + 2);
     }
 

@@ -3,11 +3,67 @@
 //! A lower bound, so that what it refuses cannot work: the process before any tensor, and single-precision
 //! parameters as often as the function holds them. Activations come on top and depend on the batch.
 
+use super::Figure;
 use stepgrad_contract::Function;
 use stepgrad_contract::training::Architecture;
 
 /// Resident memory of a function process after its first tensor, in MB, rounded down from a measured 112.
 const BASE_MB: u64 = 100;
+
+/// Seconds that a function may take at the most (AWS Lambda, "Lambda quotas").
+pub const TIMEOUT_LIMIT: u32 = 900;
+/// MB that a function may have at the most (same page).
+pub const MEMORY_LIMIT: u32 = 10_240;
+
+/// How a function of the plan is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Configured {
+    /// The function.
+    pub function: Function,
+    /// Its timeout in seconds.
+    pub timeout_s: u32,
+    /// Its memory in MB.
+    pub memory_mb: u32,
+    /// The least that it needs, where the model tells.
+    pub least_mb: Option<u64>,
+}
+
+/// The longest timeout, the largest memory, and how near the model comes to the memory it is given.
+pub(super) fn figures(functions: &[Configured]) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    if let Some(slowest) = functions.iter().max_by_key(|configured| configured.timeout_s) {
+        figures.push(Figure {
+            what: "timeout of a function".to_owned(),
+            worst: u64::from(slowest.timeout_s),
+            limit: u64::from(TIMEOUT_LIMIT),
+            unit: "seconds",
+            because: format!("functions.{}.timeout_s", slowest.function),
+        });
+    }
+    if let Some(largest) = functions.iter().max_by_key(|configured| configured.memory_mb) {
+        figures.push(Figure {
+            what: "memory of a function".to_owned(),
+            worst: u64::from(largest.memory_mb),
+            limit: u64::from(MEMORY_LIMIT),
+            unit: "MB",
+            because: format!("functions.{}.memory_mb", largest.function),
+        });
+    }
+    let needy = functions.iter().filter_map(|configured| Some((configured, configured.least_mb?)));
+    // The function that uses the largest share of what it is given.
+    if let Some((configured, least)) =
+        needy.max_by_key(|(configured, least)| least * 1_000 / u64::from(configured.memory_mb.max(1)))
+    {
+        figures.push(Figure {
+            what: format!("least memory of `{}`", configured.function),
+            worst: least,
+            limit: u64::from(configured.memory_mb),
+            unit: "MB",
+            because: "parameters as often as it holds them; activations come on top".to_owned(),
+        });
+    }
+    figures
+}
 
 /// Trainable parameters at ten classes; `None` where they depend on the data or the user's module.
 #[must_use]

@@ -3,6 +3,7 @@
 //! Histories are counted on the definitions themselves ([`history`]), so the figures hold for changed
 //! templates too; payloads on the very types that the functions reply with ([`payload`]).
 
+pub mod concurrency;
 pub mod history;
 pub mod lambda;
 pub mod payload;
@@ -69,14 +70,17 @@ pub struct Bounds {
     pub carried: Option<Choice>,
 }
 
-/// The bounds of `machines` for a training of `size`.
+/// The bounds of `machines` for a training of `size` whose functions are configured as `functions`.
 #[must_use]
-pub fn bounds(machines: &[Machine], size: Size) -> Bounds {
+pub fn bounds(
+    machines: &[Machine],
+    size: Size,
+    functions: &[lambda::Configured],
+    max_concurrency: u32,
+) -> Bounds {
     let carriers = history::carriers(machines);
     let rounds_per_segment = history::rounds_per_segment(machines);
-    let batches = size
-        .batches
-        .unwrap_or_else(|| history::most_inline(&carriers, size.peers));
+    let batches = size.batches.unwrap_or_else(|| history::most_inline(&carriers, size.peers));
     let carried = carriers.choose(size.peers, batches);
     let mut figures: Vec<_> = machines
         .iter()
@@ -89,24 +93,14 @@ pub fn bounds(machines: &[Machine], size: Size) -> Bounds {
         })
         .collect();
     if let Some(choice) = carried {
-        figures.extend(history::figures(
-            machines,
-            &carriers,
-            size,
-            batches,
-            choice,
-            rounds_per_segment,
-        ));
+        figures.extend(history::figures(machines, &carriers, size, batches, choice, rounds_per_segment));
         figures.extend(payload::figures(size.peers, batches, choice));
     }
-    let choices = choices(&carriers, size, batches, carried, rounds_per_segment);
-    Bounds {
-        carriers,
-        rounds_per_segment,
-        figures,
-        choices,
-        carried,
-    }
+    figures.push(concurrency::figure(machines));
+    figures.extend(lambda::figures(functions));
+    let mut choices = choices(&carriers, size, batches, carried, rounds_per_segment);
+    choices.push(concurrency::choice(size.peers, batches, carried, max_concurrency));
+    Bounds { carriers, rounds_per_segment, figures, choices, carried }
 }
 
 fn choices(

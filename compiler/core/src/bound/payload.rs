@@ -35,19 +35,11 @@ pub(super) fn figures(peers: u32, batches: u32, choice: Choice) -> Vec<Figure> {
         replicas: (1..=peers).map(|_| Replicas::One("0".repeat(64))).collect(),
     };
     let reply = EvaluateReply {
-        next: Next {
-            round: u32::MAX,
-            next: Action::Segment,
-            fanout: working.clone(),
-        },
+        next: Next { round: u32::MAX, next: Action::Segment, fanout: working.clone() },
         metrics: metrics(peers),
     };
     vec![
-        figure(
-            "payload after the peers' work",
-            length(&working) + length(&reports),
-            "members and reports",
-        ),
+        figure("payload after the peers' work", length(&working) + length(&reports), "members and reports"),
         figure(
             "payload after the exchange",
             length(&exchanging) + length(&replicas),
@@ -58,12 +50,7 @@ pub(super) fn figures(peers: u32, batches: u32, choice: Choice) -> Vec<Figure> {
 }
 
 fn fanout(peers: u32, batches: u32, choice: Choice) -> Fanout {
-    let members = (1..=peers)
-        .map(|peer| Member {
-            peer,
-            batches: widest(batches, choice),
-        })
-        .collect();
+    let members = (1..=peers).map(|peer| Member { peer, batches: widest(batches, choice) }).collect();
     Fanout::carried(members, choice)
 }
 
@@ -74,18 +61,11 @@ fn widest(batches: u32, choice: Choice) -> Batches {
 }
 
 fn report(peer: u32) -> Report {
-    Report {
-        peer,
-        status: Status::Lost,
-        error: Some("Lambda.ClientExecutionTimeoutException".to_owned()),
-    }
+    Report { peer, status: Status::Lost, error: Some("Lambda.ClientExecutionTimeoutException".to_owned()) }
 }
 
 fn metrics(peers: u32) -> RoundMetrics {
-    let widest = Some(Metrics {
-        loss: f64::MIN_POSITIVE,
-        accuracy: 1.0 / 3.0,
-    });
+    let widest = Some(Metrics { loss: f64::MIN_POSITIVE, accuracy: 1.0 / 3.0 });
     RoundMetrics {
         round: u32::MAX,
         epochs: u32::MAX,

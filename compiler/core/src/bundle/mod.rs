@@ -90,10 +90,7 @@ impl Bundle {
             name: training.name.clone(),
             spec_sha256: sha256(&spec_text),
             machines: entries.collect(),
-            functions: functions
-                .iter()
-                .map(|function| function_entry(spec, *function))
-                .collect(),
+            functions: functions.iter().map(|function| function_entry(spec, *function)).collect(),
             max_concurrency: spec.functions.max_concurrency.value,
         };
         let mut files: BTreeMap<_, _> = machines
@@ -103,12 +100,7 @@ impl Bundle {
         files.insert("bundle.json".to_owned(), json(&index));
         files.insert("spec.json".to_owned(), spec_text);
         files.insert("training.json".to_owned(), json(&training));
-        Self {
-            index,
-            training,
-            machines,
-            files,
-        }
+        Self { index, training, machines, files }
     }
 }
 

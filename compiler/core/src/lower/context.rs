@@ -2,12 +2,12 @@
 //! has to be decided is decided here, so that the templates only say how it is written.
 
 use super::{Settings, machine_placeholder};
+use crate::bound::concurrency::INLINE_MAP_CONCURRENCY;
+use crate::bound::lambda::TIMEOUT_LIMIT;
 use crate::plan::{Dimension, Failure, Map, Plan, Stage, Step};
 use serde_json::{Value, json};
 use stepgrad_contract::ErrorKind;
 
-/// Iterations that an inline Map runs at once at the most (AWS Step Functions, "Map workflow state").
-const INLINE_MAP_CONCURRENCY: u32 = 40;
 /// Seconds that a call may wait for its function to start on top of the function's own timeout, so that it is
 /// Lambda that ends a slow function and names the cause.
 const TASK_MARGIN: u32 = 60;
@@ -47,11 +47,7 @@ fn train(plan: &Plan, settings: &Settings) -> Rendering {
     let lowering = Lowering { settings };
     let tasks = |stages: &[Stage], after: Option<&str>| -> Vec<Value> {
         let nexts = stages.iter().skip(1).map(|stage| Some(stage.name)).chain([after]);
-        stages
-            .iter()
-            .zip(nexts)
-            .map(|(stage, next)| lowering.task(stage, next, "TrainingFailed"))
-            .collect()
+        stages.iter().zip(nexts).map(|(stage, next)| lowering.task(stage, next, "TrainingFailed")).collect()
     };
     Rendering {
         name: "train".to_owned(),
@@ -105,12 +101,7 @@ impl Lowering<'_> {
     }
 
     fn task(&self, stage: &Stage, next: Option<&str>, on_error: &str) -> Value {
-        let timeout = self
-            .settings
-            .timeouts
-            .get(&stage.function)
-            .copied()
-            .unwrap_or(MAX_FUNCTION_TIMEOUT);
+        let timeout = self.settings.timeouts.get(&stage.function).copied().unwrap_or(TIMEOUT_LIMIT);
         json!({
             "kind": "task",
             "name": stage.name,
@@ -191,8 +182,6 @@ impl Lowering<'_> {
 }
 
 const QUORUM: &str = "Quorum";
-/// Lambda's longest (AWS Lambda, "Lambda quotas").
-const MAX_FUNCTION_TIMEOUT: u32 = 900;
 
 fn step_name(step: &Step) -> &str {
     match step {
@@ -213,12 +202,7 @@ fn retry(max_attempts: u32) -> Value {
         "Runtime.ExitError",
         "Sandbox.Timedout",
     ];
-    transient.extend(
-        ErrorKind::ALL
-            .into_iter()
-            .filter(|kind| kind.is_retryable())
-            .map(ErrorKind::name),
-    );
+    transient.extend(ErrorKind::ALL.into_iter().filter(|kind| kind.is_retryable()).map(ErrorKind::name));
     json!([
         {
             "ErrorEquals": ["Lambda.TooManyRequestsException"],

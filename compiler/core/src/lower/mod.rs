@@ -11,6 +11,8 @@ pub use templates::Templates;
 use crate::plan::Plan;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use stepgrad_asl::Severity;
+use stepgrad_asl::document::MachineType;
 use stepgrad_contract::Function;
 
 /// What lowering needs to know beside the plan.
@@ -71,11 +73,7 @@ pub enum LowerError {
 pub fn machine_placeholder(name: &str) -> String {
     let mut letters = name.chars();
     let first = letters.next().map(|letter| letter.to_ascii_uppercase());
-    format!(
-        "${{{}{}StateMachineArn}}",
-        first.map(String::from).unwrap_or_default(),
-        letters.as_str()
-    )
+    format!("${{{}{}StateMachineArn}}", first.map(String::from).unwrap_or_default(), letters.as_str())
 }
 
 /// The state machines of a plan: `train` first, then `segment`, `round`, and one for each map.
@@ -93,13 +91,27 @@ pub fn lower(plan: &Plan, settings: &Settings, templates: &Templates) -> Result<
                 reason: error.to_string(),
             })?;
             let text = canonical(&definition);
-            Ok(Machine {
-                name: machine.name,
-                text,
-                definition,
-            })
+            let findings = invalid(&text);
+            if !findings.is_empty() {
+                return Err(LowerError::Invalid {
+                    template: machine.template.to_owned(),
+                    machine: machine.name,
+                    reason: findings,
+                });
+            }
+            Ok(Machine { name: machine.name, text, definition })
         })
         .collect()
+}
+
+/// What keeps a text from being a state machine; empty for one that is.
+fn invalid(text: &str) -> String {
+    let findings: Vec<_> = stepgrad_asl::validate(text, MachineType::Standard)
+        .into_iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .map(|finding| format!("{} at {}: {}", finding.code, finding.pointer, finding.message))
+        .collect();
+    findings.join("; ")
 }
 
 /// JSON as the bundle holds it: two spaces, the templates' order of keys, a newline at the end.

@@ -69,28 +69,20 @@ impl Templates {
         environment.set_fuel(Some(FUEL));
         for (path, text) in EMBEDDED {
             if !changed.contains_key(*path) {
-                environment
-                    .add_template(path, text)
-                    .map_err(|error| LowerError::Template {
-                        template: (*path).to_owned(),
-                        reason: error.to_string(),
-                    })?;
+                environment.add_template(path, text).map_err(|error| LowerError::Template {
+                    template: (*path).to_owned(),
+                    reason: error.to_string(),
+                })?;
             }
         }
         for (path, text) in changed {
             if !EMBEDDED.iter().any(|(known, _)| *known == path) {
                 let reason = "the binary has no template of this name".to_owned();
-                return Err(LowerError::Template {
-                    template: path,
-                    reason,
-                });
+                return Err(LowerError::Template { template: path, reason });
             }
             environment
                 .add_template_owned(path.clone(), text)
-                .map_err(|error| LowerError::Template {
-                    template: path,
-                    reason: error.to_string(),
-                })?;
+                .map_err(|error| LowerError::Template { template: path, reason: error.to_string() })?;
         }
         Ok(Self { environment })
     }
@@ -109,15 +101,10 @@ impl Templates {
                 reason = format!("{reason}: {inner}");
                 source = inner.source();
             }
-            LowerError::Template {
-                template: path.to_owned(),
-                reason,
-            }
+            LowerError::Template { template: path.to_owned(), reason }
         };
         let template = self.environment.get_template(path).map_err(failed)?;
-        template
-            .render(minijinja::value::Serde(variables))
-            .map_err(failed)
+        template.render(minijinja::value::Serde(variables)).map_err(failed)
     }
 }
 
@@ -143,13 +130,7 @@ mod tests {
             }
         }
         found.sort();
-        assert_eq!(
-            found,
-            EMBEDDED
-                .iter()
-                .map(|(path, _)| (*path).to_owned())
-                .collect::<Vec<_>>()
-        );
+        assert_eq!(found, EMBEDDED.iter().map(|(path, _)| (*path).to_owned()).collect::<Vec<_>>());
     }
 
     #[test]
@@ -163,9 +144,7 @@ mod tests {
     fn an_undefined_name_is_refused() {
         let changed = BTreeMap::from([("states/fail.json".to_owned(), "{{ failure.nome }}".to_owned())]);
         let templates = Templates::with(changed).unwrap();
-        let error = templates
-            .render("states/fail.json", &serde_json::json!({"failure": {}}))
-            .unwrap_err();
+        let error = templates.render("states/fail.json", &serde_json::json!({"failure": {}})).unwrap_err();
         assert!(error.to_string().contains("undefined"), "{error}");
     }
 }

@@ -40,10 +40,7 @@ fn steps(list: &[Step], there: &mut BTreeSet<Object>, gaps: &mut Vec<Gap>) {
 
 fn visit(stage: &Stage, there: &mut BTreeSet<Object>, gaps: &mut Vec<Gap>) {
     let missing = stage.reads.iter().filter(|object| !there.contains(object));
-    gaps.extend(missing.map(|object| Gap {
-        stage: stage.name,
-        object: *object,
-    }));
+    gaps.extend(missing.map(|object| Gap { stage: stage.name, object: *object }));
     there.extend(stage.writes);
 }
 
@@ -56,14 +53,7 @@ mod tests {
     #[test]
     fn a_stage_before_its_input_is_found() {
         let mut plan = peer_to_peer::plan(Algorithm::GradientAveraging);
-        plan.round
-            .retain(|step| !matches!(step, Step::Task(stage) if stage.name == "Membership"));
-        assert_eq!(
-            gaps(&plan)[0],
-            Gap {
-                stage: "Update",
-                object: Object::Members
-            }
-        );
+        plan.round.retain(|step| !matches!(step, Step::Task(stage) if stage.name == "Membership"));
+        assert_eq!(gaps(&plan)[0], Gap { stage: "Update", object: Object::Members });
     }
 }

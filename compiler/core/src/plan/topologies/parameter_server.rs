@@ -21,12 +21,7 @@ pub fn plan(algorithm: Algorithm) -> Plan {
     let aggregate = Step::Task(Stage {
         name: "Aggregate",
         function: Function::Aggregate,
-        reads: &[
-            Object::Published,
-            Object::Members,
-            Object::ReplicaBefore,
-            Object::OptimizerBefore,
-        ],
+        reads: &[Object::Published, Object::Members, Object::ReplicaBefore, Object::OptimizerBefore],
         writes: &[Object::Replica, Object::Optimizer],
     });
     let mut round = vec![work];

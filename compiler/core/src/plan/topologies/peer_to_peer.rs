@@ -22,12 +22,7 @@ pub fn plan(algorithm: Algorithm) -> Plan {
     let update = Stage {
         name: "Update",
         function: Function::Synchronise,
-        reads: &[
-            Object::Published,
-            Object::Members,
-            Object::ReplicaBefore,
-            Object::OptimizerBefore,
-        ],
+        reads: &[Object::Published, Object::Members, Object::ReplicaBefore, Object::OptimizerBefore],
         writes: &[Object::Replica, Object::Optimizer],
     };
     let synchronise = Step::Map(Map {
