@@ -4,7 +4,7 @@ use crate::bound::lambda::Configured;
 use crate::bound::{self, Bounds, Figure, Size};
 use crate::bundle::Bundle;
 use crate::configuration::configuration;
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::lower::{self, LowerError, Settings, Templates};
 use crate::plan::{self, Plan};
 use crate::spec::{Spec, Validation};
@@ -126,14 +126,22 @@ fn findings(spec: &Spec, functions: &[Configured], bounds: &Bounds) -> Vec<Diagn
     let peers = &spec.topology.peers;
     let mut all = Vec::new();
     if bounds.carried.is_none() {
-        let message = format!("a round of {} peers fits no way of fanning it out", peers.value);
+        let batches = size(spec).batches.unwrap_or(0);
+        let every = &spec.exchange.every;
+        // A single peer that does not fit either has too many batches, else there are too many peers.
+        let (place, hint) = match bounds.carriers.choose(1, batches) {
+            None if every.is_given() => (every.place(), "exchange more often: every: {batches: k}"),
+            None => (spec.training.batch_size.place(), "exchange more often: exchange.every: {batches: k}"),
+            Some(_) => (peers.place(), "lower topology.peers, or exchange more often"),
+        };
+        let place = if place == Place::Nowhere { peers.place() } else { place };
+        let message = format!(
+            "a round of {} peers with {batches} batches each fits no way of fanning it out",
+            peers.value
+        );
         let finding = Diagnostic::error(Code::Limit, message)
-            .at(
-                &peers.place(),
-                "even groups of peers in child executions overflow a history of 25,000 events",
-            )
-            .also(&spec.exchange.every.place(), "decides how many batches a round has")
-            .hint("lower topology.peers, or exchange more often");
+            .at(&place, "even child executions overflow a history of 25,000 events")
+            .hint(hint);
         all.push(finding);
     }
     // Memory has a finding of its own for each function.
@@ -143,13 +151,15 @@ fn findings(spec: &Spec, functions: &[Configured], bounds: &Bounds) -> Vec<Diagn
     let architecture = &spec.model.architecture;
     for Configured { function, least_mb, .. } in functions {
         let memory = spec.functions.of(*function).memory_mb;
-        let Some(least) = least_mb.filter(|least| u64::from(memory.value) < *least) else { continue };
+        if u64::from(memory.value) >= *least_mb {
+            continue;
+        }
         let message = format!(
-            "{} MB cannot hold what `{function}` needs of this model: at the least {least} MB",
+            "{} MB cannot hold what `{function}` needs of this model: at the least {least_mb} MB",
             memory.value
         );
         let place = if memory.is_given() { memory.place() } else { architecture.place() };
-        let enough = least.next_multiple_of(512);
+        let enough = least_mb.next_multiple_of(512);
         let finding = Diagnostic::error(Code::Memory, message)
             .at(&place, "too little memory")
             .also(&architecture.place(), "this model")

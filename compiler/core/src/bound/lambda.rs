@@ -7,8 +7,8 @@ use super::Figure;
 use stepgrad_contract::Function;
 use stepgrad_contract::training::Architecture;
 
-/// Resident memory of a function process after its first tensor, in MB, rounded down from a measured 112.
-const BASE_MB: u64 = 100;
+/// Resident memory of a function process before any work, in MB, as measured.
+const BASE_MB: u64 = 112;
 
 /// Seconds that a function may take at the most (AWS Lambda, "Lambda quotas").
 pub const TIMEOUT_LIMIT: u32 = 900;
@@ -24,8 +24,8 @@ pub struct Configured {
     pub timeout_s: u32,
     /// Its memory in MB.
     pub memory_mb: u32,
-    /// The least that it needs, where the model tells.
-    pub least_mb: Option<u64>,
+    /// The least that it needs.
+    pub least_mb: u64,
 }
 
 /// The longest timeout, the largest memory, and how near the model comes to the memory it is given.
@@ -49,17 +49,17 @@ pub(super) fn figures(functions: &[Configured]) -> Vec<Figure> {
             because: format!("functions.{}.memory_mb", largest.function),
         });
     }
-    let needy = functions.iter().filter_map(|configured| Some((configured, configured.least_mb?)));
     // The function that uses the largest share of what it is given.
-    if let Some((configured, least)) =
-        needy.max_by_key(|(configured, least)| least * 1_000 / u64::from(configured.memory_mb.max(1)))
-    {
+    let share =
+        |configured: &&Configured| configured.least_mb * 1_000 / u64::from(configured.memory_mb.max(1));
+    if let Some(neediest) = functions.iter().max_by_key(share) {
         figures.push(Figure {
-            what: format!("least memory of `{}`", configured.function),
-            worst: least,
-            limit: u64::from(configured.memory_mb),
+            what: format!("least memory of `{}`", neediest.function),
+            worst: neediest.least_mb,
+            limit: u64::from(neediest.memory_mb),
             unit: "MB",
-            because: "parameters as often as it holds them; activations come on top".to_owned(),
+            because: "the process, and parameters as often as it holds them; activations come on top"
+                .to_owned(),
         });
     }
     figures
@@ -98,9 +98,9 @@ const fn copies(function: Function) -> u64 {
 
 /// MB that `function` needs at the least to work on `architecture`.
 #[must_use]
-pub const fn least_memory_mb(function: Function, architecture: Architecture) -> Option<u64> {
+pub const fn least_memory_mb(function: Function, architecture: Architecture) -> u64 {
     match parameters(architecture) {
-        Some(parameters) => Some(BASE_MB + copies(function) * parameters * 4 / 1_048_576),
-        None => None,
+        Some(parameters) => BASE_MB + copies(function) * parameters * 4 / 1_048_576,
+        None => BASE_MB,
     }
 }
