@@ -2,6 +2,8 @@
 //! then in `lib` beside the binary, which is how a Lambda package lays it out. And a few lines of C++ reach
 //! what torch-sys does not: a scripted module's buffers.
 
+#![expect(clippy::disallowed_methods, reason = "a build script is told by its environment")]
+
 use std::path::Path;
 
 fn main() {
@@ -9,11 +11,7 @@ fn main() {
     println!("cargo:rerun-if-changed=src/models/torchscript.cpp");
     println!("cargo:rerun-if-env-changed=LIBTORCH_INCLUDE");
     let mut build = cc::Build::new();
-    build
-        .cpp(true)
-        .std("c++17")
-        .warnings(false)
-        .file("src/models/torchscript.cpp");
+    build.cpp(true).std("c++17").warnings(false).file("src/models/torchscript.cpp");
     // Cargo sets this from the `links` metadata of torch-sys.
     if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");

@@ -1,5 +1,5 @@
 //! The mean weighted by samples. Files are added one at a time in a fixed order, so one input is in memory at
-//! a time and the result is the same to the bit; sums are in double precision, the result in the input's own.
+//! a time and the result is the same to the bit; sums are in double precision, the result is in the input's own.
 
 use crate::torch::{self, invalid_model};
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use tch::{Kind, Tensor};
 #[derive(Debug, Default)]
 pub struct Mean {
     sums: Sums,
-    weighted: BTreeMap<String, Tensor>,
+    weighted: BTreeMap<String, (Kind, Tensor)>,
     /// Integers have no mean: those of the first file.
     counts: BTreeMap<String, Stored>,
 }
@@ -51,11 +51,12 @@ impl Mean {
             let product = tensor.f_to_kind(Kind::Double).map_err(cannot())?;
             let product = product.f_mul_scalar(file.sums.samples as f64).map_err(cannot())?;
             match self.weighted.get_mut(&name) {
-                Some(sum) if sum.size() == product.size() => {
+                Some((_, sum)) if sum.size() == product.size() => {
                     let _ = sum.f_add_(&product).map_err(cannot())?;
                 }
                 None if first => {
-                    self.weighted.insert(name, product);
+                    let kind = if stored.dtype == Dtype::F32 { Kind::Float } else { Kind::Double };
+                    self.weighted.insert(name, (kind, product));
                 }
                 _ => return Err(misfit(&name)),
             }
@@ -70,7 +71,7 @@ impl Mean {
         self.sums
     }
 
-    /// The mean in single precision with the sums; without any samples an empty file.
+    /// The mean with the sums; without any samples an empty file.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidModel`] where libtorch refuses.
@@ -78,17 +79,12 @@ impl Mean {
     pub fn finish(self) -> Result<TensorFile, FunctionError> {
         let samples = self.sums.samples as f64;
         let mut tensors = self.counts;
-        for (name, sum) in self.weighted {
-            let mean = sum
-                .f_div_scalar(samples)
-                .and_then(|mean| mean.f_to_kind(Kind::Float));
+        for (name, (kind, sum)) in self.weighted {
+            let mean = sum.f_div_scalar(samples).and_then(|mean| mean.f_to_kind(kind));
             let mean = mean.map_err(invalid_model(format!("cannot average tensor {name}")))?;
             tensors.insert(name.clone(), torch::store(&name, &mean)?);
         }
-        Ok(TensorFile {
-            tensors,
-            sums: self.sums,
-        })
+        Ok(TensorFile { tensors, sums: self.sums })
     }
 }
 
@@ -105,11 +101,7 @@ mod tests {
                 ("w".to_owned(), Tensor::f32(vec![values.len()], values)),
                 ("batches".to_owned(), Tensor::i64(vec![], &[count])),
             ]),
-            sums: Sums {
-                samples,
-                loss: 1.5,
-                correct: 1,
-            },
+            sums: Sums { samples, loss: 1.5, correct: 1 },
         }
     }
 
@@ -119,14 +111,8 @@ mod tests {
         mean.add("peer 1", file(0, &[1e30, 7.0], 1)).unwrap();
         mean.add("peer 2", file(1, &[1.0, -4.0], 2)).unwrap();
         mean.add("peer 3", file(3, &[5.0, 4.0], 3)).unwrap();
-        let expected = TensorFile {
-            sums: Sums {
-                samples: 4,
-                loss: 3.0,
-                correct: 2,
-            },
-            ..file(4, &[4.0, 2.0], 2)
-        };
+        let expected =
+            TensorFile { sums: Sums { samples: 4, loss: 3.0, correct: 2 }, ..file(4, &[4.0, 2.0], 2) };
         assert_eq!(mean.finish().unwrap(), expected);
     }
 
@@ -143,22 +129,11 @@ mod tests {
     fn other_tensors_are_refused() {
         let mut mean = Mean::default();
         mean.add("peer 1", file(1, &[1.0], 0)).unwrap();
-        assert!(
-            mean.add("peer 2", file(1, &[1.0, 2.0], 0))
-                .unwrap_err()
-                .message
-                .contains("peer 2")
-        );
+        assert!(mean.add("peer 2", file(1, &[1.0, 2.0], 0)).unwrap_err().message.contains("peer 2"));
         assert!(
             mean.add(
                 "peer 2",
-                TensorFile {
-                    sums: Sums {
-                        samples: 1,
-                        ..Sums::default()
-                    },
-                    ..TensorFile::default()
-                }
+                TensorFile { sums: Sums { samples: 1, ..Sums::default() }, ..TensorFile::default() }
             )
             .is_err()
         );

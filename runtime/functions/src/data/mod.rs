@@ -43,6 +43,3 @@ enum Role {
     /// What is held out.
     Validation,
 }
-
-#[cfg(test)]
-mod tests;

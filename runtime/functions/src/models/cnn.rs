@@ -1,5 +1,5 @@
-//! A small convolutional network for images of 8×8 to 64×64: two convolutions of 3×3 (16 and 32 channels),
-//! each rectified and halved, then 64 hidden units.
+//! A small convolutional network for images of 8×8 to 64×64: two convolutions of 3×3 (32 and 64 channels),
+//! each rectified and halved, then 128 hidden units.
 
 use super::Input;
 use super::layers::{Builder, Convolution, Sequential, Weights, conv2d, flatten, linear, max_pool, relu};
@@ -12,20 +12,17 @@ pub(super) fn build(builder: &Builder, input: &Input) -> Result<Sequential, Func
     let scope = builder.root();
     let build = || {
         let network = Sequential::default()
-            .then(conv2d(&scope.at("conv1"), channels, 16, shape)?)
+            .then(conv2d(&scope.at("conv1"), channels, 32, shape)?)
             .then(relu)
             .then(max_pool(2, 2, 0, false))
-            .then(conv2d(&scope.at("conv2"), 16, 32, shape)?)
+            .then(conv2d(&scope.at("conv2"), 32, 64, shape)?)
             .then(relu)
             .then(max_pool(2, 2, 0, false))
             .then(flatten);
-        let features = 32 * (height / 4) * (width / 4);
-        Ok(network.then(linear(&scope.at("hidden"), features, 64, weights)?).then(relu).then(linear(
-            &scope.at("output"),
-            64,
-            input.classes,
-            Weights::Default,
-        )?))
+        let features = 64 * (height / 4) * (width / 4);
+        let hidden = linear(&scope.at("hidden"), features, 128, weights)?;
+        let output = linear(&scope.at("output"), 128, input.classes, Weights::Default)?;
+        Ok(network.then(hidden).then(relu).then(output))
     };
     build().map_err(Input::too_large)
 }

@@ -1,0 +1,299 @@
+//! The handlers as steps: called twice, in another order or by cold processes they give the same bytes; what
+//! is lost, damaged or diverged is met as it should be.
+#![expect(clippy::disallowed_methods, reason = "looks at and damages objects")]
+
+mod driver;
+
+use driver::{Driver, Manner, RUN, digits, training};
+use serde_json::json;
+use std::collections::BTreeMap;
+use stepgrad_contract::digest::sha256;
+use stepgrad_contract::events::Action;
+use stepgrad_contract::progress::Stop;
+use stepgrad_contract::training::{
+    Algorithm, Architecture, Data, EarlyStopping, Every, Loss, Model, Optimizer, Preprocess, Target,
+    Topology, Training, Validation,
+};
+use stepgrad_contract::{ErrorKind, Function, keys};
+
+const MOMENTUM: Optimizer =
+    Optimizer::Sgd { learning_rate: 0.05, momentum: 0.9, weight_decay: 0.0, nesterov: false };
+
+/// Every object of a run by its path, as a digest.
+fn objects(driver: &Driver) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let root = driver.path(RUN);
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let key = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+                found.insert(key, sha256(&std::fs::read(&path).unwrap()));
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn the_same_bytes_however_it_is_called() {
+    let mut cases = Vec::new();
+    for topology in [Topology::PeerToPeer, Topology::ParameterServer] {
+        for (algorithm, every) in
+            [(Algorithm::GradientAveraging, Every::Batches(2)), (Algorithm::ModelAveraging, Every::Epochs(1))]
+        {
+            cases.push(Training { topology, algorithm, every, epochs: 2, optimizer: MOMENTUM, ..training() });
+        }
+    }
+    // Dropout, and statistics that move.
+    let script = Training {
+        data: Data { preprocess: vec![Preprocess::MinMax], ..digits() },
+        model: Model { architecture: Architecture::TorchScript, loss: Loss::CrossEntropy },
+        epochs: 1,
+        batch_size: 128,
+        retain_rounds: Some(0),
+        ..training()
+    };
+    cases.push(script);
+    for case in cases {
+        let mut baseline: Option<(BTreeMap<String, String>, String)> = None;
+        let disturbed = Manner { twice: true, backwards: true, cold: true };
+        for manner in [Manner::default(), disturbed] {
+            let mut driver = Driver::new(case.clone()).await;
+            driver.manner = manner;
+            if case.model.architecture == Architecture::TorchScript {
+                let module = include_bytes!("torchscript/normalised.pt");
+                std::fs::write(driver.path(&keys::torchscript(RUN)), module).unwrap();
+            }
+            let (_, finished) = driver.run().await.unwrap();
+            let found = (objects(&driver), finished.weights_sha256);
+            assert_eq!(found.0["model.safetensors"], found.1);
+            match &baseline {
+                None => baseline = Some(found),
+                Some(baseline) => assert_eq!(baseline, &found),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_same_call_at_the_same_time() {
+    let mut driver = Driver::new(Training { every: Every::Epochs(1), ..training() }).await;
+    driver.begin().await.unwrap();
+    let event = json!({"run": RUN, "round": 1, "peer": 1, "batch": 1});
+    let call =
+        || stepgrad_runtime::handlers::dispatch(Function::Gradient, &driver.environment, event.clone());
+    let (one, two, three) = tokio::join!(call(), call(), call());
+    assert_eq!(one.as_ref().unwrap(), two.as_ref().unwrap());
+    assert_eq!(one.unwrap(), three.unwrap());
+}
+
+#[tokio::test]
+async fn a_lost_peer_is_left_out_and_comes_back() {
+    for (algorithm, every) in
+        [(Algorithm::GradientAveraging, Every::Epochs(1)), (Algorithm::ModelAveraging, Every::Epochs(1))]
+    {
+        for topology in [Topology::PeerToPeer, Topology::ParameterServer] {
+            let case = Training { algorithm, every, topology, optimizer: MOMENTUM, epochs: 4, ..training() };
+            let mut driver = Driver::new(case).await;
+            driver.manner = Manner { twice: true, ..Manner::default() };
+            driver.lost = BTreeMap::from([(2, vec![1, 3])]);
+            let (rounds, _) = driver.run().await.unwrap();
+            let metrics = &rounds[1].metrics;
+            assert_eq!((metrics.members, metrics.lost.as_slice()), (2, [1, 3].as_slice()));
+            assert!(metrics.samples < rounds[0].metrics.samples);
+            assert_eq!(rounds[2].metrics.members, 4);
+            assert!(rounds[3].metrics.training.unwrap().loss < rounds[0].metrics.training.unwrap().loss);
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_quorum_nothing_is_settled() {
+    let mut driver = Driver::new(Training { quorum: 3, ..training() }).await;
+    driver.begin().await.unwrap();
+    let report = |peer: u32, status: &str| json!({"peer": peer, "status": status});
+    let event = |reports: serde_json::Value| json!({"run": RUN, "round": 1, "reports": reports});
+    let lost = json!([[report(1, "OK"), report(2, "LOST")], [report(3, "OK"), report(4, "LOST")]]);
+    let reply = driver.call(Function::Membership, event(lost)).await.unwrap();
+    assert_eq!((reply["quorum"].clone(), reply["lost"].clone()), (json!(false), json!([2, 4])));
+    assert!(!driver.path(&keys::members(RUN, 1)).exists());
+    for wrong in [
+        json!([report(1, "OK")]),
+        json!([report(1, "OK"), report(1, "OK"), report(2, "OK"), report(3, "OK")]),
+    ] {
+        let error = driver.call(Function::Membership, event(wrong)).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidEvent);
+    }
+    let back = json!([report(4, "OK"), report(2, "LOST"), report(3, "OK"), report(1, "OK")]);
+    let reply = driver.call(Function::Membership, event(back)).await.unwrap();
+    assert_eq!(reply["quorum"], true);
+    let peers: Vec<_> =
+        reply["fanout"]["members"].as_array().unwrap().iter().map(|member| &member["peer"]).collect();
+    assert_eq!(peers, [1, 3, 4]);
+}
+
+#[tokio::test]
+async fn replicas_that_differ_end_the_run() {
+    let mut driver = Driver::new(training()).await;
+    let next = driver.begin().await.unwrap();
+    let reply = driver.round(&next).await.unwrap();
+    let right = reply.metrics.replica;
+    let wrong = "0".repeat(64);
+    let event = |replicas: serde_json::Value| json!({"run": RUN, "round": 1, "replicas": replicas});
+    let same = json!([[right, right], [right], [right]]);
+    driver.call(Function::Evaluate, event(same)).await.unwrap();
+    let error =
+        driver.call(Function::Evaluate, event(json!([right, right, wrong, right]))).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::ReplicasDiverged);
+    assert!(error.message.contains("1 of 4 replicas") && error.message.contains("round 1"), "{error}");
+    let error = driver.call(Function::Evaluate, event(json!([right]))).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::InvalidEvent);
+}
+
+#[tokio::test]
+async fn a_training_that_runs_away_is_ended() {
+    let optimizer = Optimizer::Sgd { learning_rate: 1e38, momentum: 0.0, weight_decay: 0.0, nesterov: false };
+    let mut driver = Driver::new(Training { optimizer, ..training() }).await;
+    let error = driver.run().await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotFinite);
+    assert!(error.message.contains("round") && error.message.contains("lower the learning rate"), "{error}");
+}
+
+#[tokio::test]
+async fn a_damaged_gradient_is_noticed_and_made_again() {
+    let mut driver = Driver::new(training()).await;
+    driver.begin().await.unwrap();
+    for batch in [1, 2] {
+        let event = json!({"run": RUN, "round": 1, "peer": 2, "batch": batch});
+        driver.call(Function::Gradient, event).await.unwrap();
+    }
+    let path = driver.path(&keys::batch_gradient(RUN, 1, 2, 1));
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() - 16]).unwrap();
+    let combine = json!({"run": RUN, "round": 1, "peer": 2});
+    let error = driver.call(Function::Combine, combine.clone()).await.unwrap_err();
+    assert_eq!((error.kind, error.kind.is_retryable()), (ErrorKind::ChecksumMismatch, true));
+    assert!(error.message.contains("batch-000001"), "{error}");
+    driver.call(Function::Gradient, json!({"run": RUN, "round": 1, "peer": 2, "batch": 1})).await.unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), whole);
+    driver.call(Function::Combine, combine).await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let error = driver.call(Function::Combine, json!({"run": RUN, "round": 1, "peer": 2})).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::ObjectUnavailable);
+}
+
+#[tokio::test]
+async fn rounds_behind_are_deleted() {
+    let mut driver =
+        Driver::new(Training { retain_rounds: Some(1), optimizer: MOMENTUM, ..training() }).await;
+    driver.manner = Manner { twice: true, cold: true, ..Manner::default() };
+    let (rounds, finished) = driver.run().await.unwrap();
+    let last = finished.rounds;
+    assert!(rounds.len() > 5);
+    let store = &driver.environment.store;
+    let folders = store.folders(&format!("{RUN}/objects")).await.unwrap();
+    let kept: Vec<_> = folders.iter().filter(|name| name.starts_with("round-")).cloned().collect();
+    assert_eq!(kept, [format!("round-{:06}", last - 1), format!("round-{last:06}")]);
+
+    // As long as nothing is deleted, the weights are the same.
+    let mut keeping = Driver::new(Training { optimizer: MOMENTUM, ..training() }).await;
+    let (_, kept) = keeping.run().await.unwrap();
+    assert_eq!(kept.weights_sha256, finished.weights_sha256);
+}
+
+#[tokio::test]
+async fn a_training_ends_where_it_is_told_to() {
+    let target = Some(Target { accuracy: Some(0.6), loss: None });
+    let mut driver = Driver::new(Training { target, epochs: 50, ..training() }).await;
+    let (rounds, finished) = driver.run().await.unwrap();
+    assert_eq!(finished.stop, Stop::Target);
+    assert!(finished.validation.unwrap().accuracy >= 0.6 && finished.epochs < 50);
+    // Segments are of five rounds.
+    for reply in &rounds[..rounds.len() - 1] {
+        let expected = if reply.metrics.round % 5 == 0 { Action::Segment } else { Action::Round };
+        assert_eq!((reply.next.next, reply.next.round), (expected, reply.metrics.round + 1));
+    }
+
+    // Without a held-out set the training's own loss counts; at rate 0 it never falls.
+    let optimizer = Optimizer::Sgd { learning_rate: 0.0, momentum: 0.0, weight_decay: 0.0, nesterov: false };
+    let early_stopping = Some(EarlyStopping { patience: 3 });
+    let data = Data { validation: None, ..training().data };
+    let mut driver =
+        Driver::new(Training { data, optimizer, early_stopping, epochs: 50, ..training() }).await;
+    let (rounds, finished) = driver.run().await.unwrap();
+    assert_eq!((finished.stop, finished.validation), (Stop::EarlyStopping, None));
+    assert!(finished.epochs <= 5, "{}", finished.epochs);
+    let samples: u64 =
+        rounds.iter().take_while(|reply| reply.metrics.epochs == 0).map(|reply| reply.metrics.samples).sum();
+    assert!(samples < 101 && rounds.iter().all(|reply| reply.metrics.validation.is_none()));
+}
+
+#[tokio::test]
+async fn no_sample_of_an_epoch_is_dropped() {
+    let data = Data { validation: Some(Validation::Share(0.1)), ..training().data };
+    let mut driver = Driver::new(Training { data, epochs: 2, ..training() }).await;
+    let (rounds, _) = driver.run().await.unwrap();
+    let per_epoch = rounds.len() / 2;
+    for epoch in rounds.chunks(per_epoch) {
+        assert_eq!(epoch.iter().map(|reply| reply.metrics.samples).sum::<u64>(), 91);
+    }
+}
+
+#[tokio::test]
+async fn events_that_mean_nothing_are_refused() {
+    let mut driver = Driver::new(training()).await;
+    let error = driver.call(Function::Initialise, json!({"run": RUN})).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::ObjectUnavailable, "nothing is prepared yet");
+    driver.begin().await.unwrap();
+    let gradient = |run: &str, round: u32, peer: u32, batch: u32| {
+        (Function::Gradient, json!({"run": run, "round": round, "peer": peer, "batch": batch}))
+    };
+    for (function, event) in [
+        gradient("../run", 1, 1, 1),
+        gradient("", 1, 1, 1),
+        gradient(RUN, 0, 1, 1),
+        gradient(RUN, 9_999, 1, 1),
+        gradient(RUN, 1, 5, 1),
+        gradient(RUN, 1, 0, 1),
+        gradient(RUN, 1, 1, 3),
+        gradient(RUN, 1, 1, 0),
+        (Function::Gradient, json!({"run": RUN})),
+        (Function::Gradient, json!([])),
+        (Function::Train, json!({"run": RUN, "round": 1, "peer": 1})),
+        (Function::Aggregate, json!({"run": RUN, "round": 1})),
+        (Function::Evaluate, json!({"run": RUN, "round": 0, "replicas": []})),
+    ] {
+        let error = driver.call(function, event.clone()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidEvent, "{function} {event}");
+    }
+    let error = driver.call(Function::Finish, json!({"run": RUN, "round": 1})).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::ObjectUnavailable, "the round is not evaluated yet");
+}
+
+#[tokio::test]
+async fn a_fan_out_that_nothing_carries_is_refused() {
+    let carriers = stepgrad_contract::fanout::Carriers { history_limit: 50, ..training().carriers };
+    let mut driver = Driver::new(Training { carriers, ..training() }).await;
+    let error = driver.begin().await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::LimitExceeded);
+    let mut driver = Driver::new(Training { every: Every::Epochs(2), ..training() }).await;
+    assert_eq!(driver.begin().await.unwrap_err().kind, ErrorKind::InvalidEvent);
+}
+
+#[tokio::test]
+async fn carriers_do_not_change_the_result() {
+    let mut weights = Vec::new();
+    for history_limit in [25_000, 1_000, 420] {
+        let carriers = stepgrad_contract::fanout::Carriers { history_limit, ..training().carriers };
+        let mut driver =
+            Driver::new(Training { carriers, every: Every::Epochs(1), batch_size: 1, ..training() }).await;
+        let (_, finished) = driver.run().await.unwrap();
+        weights.push(finished.weights_sha256);
+    }
+    weights.dedup();
+    assert_eq!(weights.len(), 1);
+}
