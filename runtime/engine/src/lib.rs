@@ -1,9 +1,11 @@
 //! Runs a state machine on this machine.
 //!
+//! - [`core`]: the interpreter, without I/O
 //! - [`integrations`]: the services a Task can call, and what is asked of whoever provides them
 //! - [`host`]: a provider of Lambda functions that starts real processes
 //!
 //! Knows nothing of training.
 
+pub mod core;
 pub mod host;
 pub mod integrations;

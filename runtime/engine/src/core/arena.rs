@@ -1,0 +1,63 @@
+//! Frames by number: a number is not used again while anybody may still have it.
+
+use super::frame::Frame;
+
+/// A frame of an execution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FrameId {
+    slot: u32,
+    generation: u32,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Arena {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    frame: Option<Frame>,
+}
+
+impl Arena {
+    pub(super) fn add(&mut self, frame: Frame) -> FrameId {
+        if let Some(slot) = self.free.pop()
+            && let Some(place) = self.slots.get_mut(slot as usize)
+        {
+            place.frame = Some(frame);
+            return FrameId { slot, generation: place.generation };
+        }
+        let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        self.slots.push(Slot { generation: 0, frame: Some(frame) });
+        FrameId { slot, generation: 0 }
+    }
+
+    pub(super) fn get(&self, id: FrameId) -> Option<&Frame> {
+        self.slots.get(id.slot as usize).filter(|slot| slot.generation == id.generation)?.frame.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, id: FrameId) -> Option<&mut Frame> {
+        self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?.frame.as_mut()
+    }
+
+    /// Takes the frame out for a while; [`Arena::put`] brings it back under the same number.
+    pub(super) fn take(&mut self, id: FrameId) -> Option<Frame> {
+        self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?.frame.take()
+    }
+
+    pub(super) fn put(&mut self, id: FrameId, frame: Frame) {
+        if let Some(slot) = self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation) {
+            slot.frame = Some(frame);
+        }
+    }
+
+    /// Ends the use of a number, whether or not its frame is taken out.
+    pub(super) fn remove(&mut self, id: FrameId) -> Option<Frame> {
+        let slot = self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(id.slot);
+        slot.frame.take()
+    }
+}

@@ -1,0 +1,319 @@
+//! History events in the form of AWS's GetExecutionHistory, and the records that a driver writes as JSON lines.
+
+use super::Time;
+use serde::de::Error as _;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use stepgrad_asl::Payload;
+use stepgrad_asl::expression::timestamp;
+use stepgrad_asl::program::Name;
+
+macro_rules! event_types {
+    ($($name:ident $details:literal),* $(,)?) => {
+        /// The type of an event, by AWS's name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        #[expect(missing_docs, reason = "the names are AWS's: API reference, HistoryEvent")]
+        pub enum EventType { $($name),* }
+
+        impl EventType {
+            /// Every type that this engine writes.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// AWS's name.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name)),* }
+            }
+
+            /// The key of the event's details.
+            #[must_use]
+            pub const fn details_key(self) -> &'static str {
+                match self { $(Self::$name => concat!($details, "EventDetails")),* }
+            }
+        }
+    };
+}
+
+event_types! {
+    ExecutionStarted "executionStarted",
+    ExecutionSucceeded "executionSucceeded",
+    ExecutionFailed "executionFailed",
+    ExecutionTimedOut "executionTimedOut",
+    ExecutionAborted "executionAborted",
+    PassStateEntered "stateEntered",
+    PassStateExited "stateExited",
+    TaskStateEntered "stateEntered",
+    TaskStateExited "stateExited",
+    TaskStateAborted "taskStateAborted",
+    ChoiceStateEntered "stateEntered",
+    ChoiceStateExited "stateExited",
+    WaitStateEntered "stateEntered",
+    WaitStateExited "stateExited",
+    WaitStateAborted "waitStateAborted",
+    SucceedStateEntered "stateEntered",
+    SucceedStateExited "stateExited",
+    FailStateEntered "stateEntered",
+    ParallelStateEntered "stateEntered",
+    ParallelStateExited "stateExited",
+    ParallelStateStarted "parallelStateStarted",
+    ParallelStateSucceeded "parallelStateSucceeded",
+    ParallelStateFailed "parallelStateFailed",
+    ParallelStateAborted "parallelStateAborted",
+    MapStateEntered "stateEntered",
+    MapStateExited "stateExited",
+    MapStateStarted "mapStateStarted",
+    MapStateSucceeded "mapStateSucceeded",
+    MapStateFailed "mapStateFailed",
+    MapStateAborted "mapStateAborted",
+    MapIterationStarted "mapIterationStarted",
+    MapIterationSucceeded "mapIterationSucceeded",
+    MapIterationFailed "mapIterationFailed",
+    MapIterationAborted "mapIterationAborted",
+    TaskScheduled "taskScheduled",
+    TaskStarted "taskStarted",
+    TaskSubmitted "taskSubmitted",
+    TaskSucceeded "taskSucceeded",
+    TaskFailed "taskFailed",
+    TaskTimedOut "taskTimedOut",
+    LambdaFunctionScheduled "lambdaFunctionScheduled",
+    LambdaFunctionStarted "lambdaFunctionStarted",
+    LambdaFunctionSucceeded "lambdaFunctionSucceeded",
+    LambdaFunctionFailed "lambdaFunctionFailed",
+    LambdaFunctionTimedOut "lambdaFunctionTimedOut",
+    EvaluationFailed "evaluationFailed",
+}
+
+impl EventType {
+    /// The type of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+}
+
+/// An event's details: the fields that its type has are set.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Details {
+    /// Of a state, or of the Map an iteration belongs to.
+    pub name: Option<Name>,
+    /// As text in the event.
+    pub input: Option<Payload>,
+    /// As text in the event.
+    pub output: Option<Payload>,
+    /// Variables that a state set, as text in the event.
+    pub assigned_variables: BTreeMap<Name, Payload>,
+    /// The error's name.
+    pub error: Option<String>,
+    /// What happened.
+    pub cause: Option<String>,
+    /// The function's ARN, or the action.
+    pub resource: Option<String>,
+    /// The service.
+    pub resource_type: Option<&'static str>,
+    /// Where the task runs.
+    pub region: Option<String>,
+    /// What the task is given, as text in the event.
+    pub parameters: Option<Payload>,
+    /// Of a task.
+    pub timeout_in_seconds: Option<i64>,
+    /// Of a task.
+    pub heartbeat_in_seconds: Option<i64>,
+    /// Items of a Map.
+    pub length: Option<usize>,
+    /// Of an iteration.
+    pub index: Option<usize>,
+    /// Of an execution.
+    pub role_arn: Option<String>,
+    /// The state whose expression failed.
+    pub state: Option<Name>,
+}
+
+/// One event of an execution's history.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HistoryEvent {
+    /// From 1, without gaps.
+    pub id: u64,
+    /// The event before it in the same line of control; 0 for none.
+    pub previous_event_id: u64,
+    /// When.
+    pub timestamp: Time,
+    /// What.
+    pub event_type: EventType,
+    /// With what.
+    pub details: Details,
+}
+
+/// One line of the log.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// An event of an execution.
+    Event {
+        /// The execution, as `machine:name`.
+        execution: Name,
+        /// The event.
+        event: HistoryEvent,
+        /// Of an event that schedules a task: retries of the state before it.
+        attempt: Option<u32>,
+    },
+    /// A killed run was recovered at this point and went on: tasks under way were started again.
+    Resumed {
+        /// When.
+        timestamp: Time,
+    },
+}
+
+impl HistoryEvent {
+    /// The event as GetExecutionHistory gives it.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        let mut event = Map::new();
+        event.insert("timestamp".to_owned(), Value::from(timestamp::format(self.timestamp)));
+        event.insert("type".to_owned(), Value::from(self.event_type.name()));
+        event.insert("id".to_owned(), Value::from(self.id));
+        event.insert("previousEventId".to_owned(), Value::from(self.previous_event_id));
+        let details = self.details.to_map();
+        if !details.is_empty() {
+            event.insert(self.event_type.details_key().to_owned(), Value::Object(details));
+        }
+        Value::Object(event)
+    }
+
+    fn from_map(event: &Map<String, Value>) -> Result<Self, String> {
+        let text = |key: &str| event.get(key).and_then(Value::as_str).ok_or_else(|| format!("{key} is missing"));
+        let number = |key: &str| event.get(key).and_then(Value::as_u64).ok_or_else(|| format!("{key} is missing"));
+        let name = text("type")?;
+        let event_type = EventType::from_name(name).ok_or_else(|| format!("{name:?} is not a type of event"))?;
+        let time = text("timestamp")?;
+        let timestamp =
+            timestamp::parse(time).ok_or_else(|| format!("{time:?} is not a time"))?.timestamp_millis();
+        let details = match event.get(event_type.details_key()).and_then(Value::as_object) {
+            Some(details) => Details::from_map(details)?,
+            None => Details::default(),
+        };
+        Ok(Self { id: number("id")?, previous_event_id: number("previousEventId")?, timestamp, event_type, details })
+    }
+}
+
+impl Details {
+    fn to_map(&self) -> Map<String, Value> {
+        let mut map = Map::new();
+        let mut set = |key: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                map.insert(key.to_owned(), value);
+            }
+        };
+        let whole = || Some(serde_json::json!({"truncated": false}));
+        set("name", self.name.as_deref().map(Value::from));
+        set("index", self.index.map(Value::from));
+        set("length", self.length.map(Value::from));
+        set("resourceType", self.resource_type.map(Value::from));
+        set("resource", self.resource.as_deref().map(Value::from));
+        set("region", self.region.as_deref().map(Value::from));
+        set("parameters", self.parameters.as_ref().map(|payload| Value::from(payload.text())));
+        set("timeoutInSeconds", self.timeout_in_seconds.map(Value::from));
+        set("heartbeatInSeconds", self.heartbeat_in_seconds.map(Value::from));
+        if let Some(input) = &self.input {
+            set("input", Some(Value::from(input.text())));
+            set("inputDetails", whole());
+        }
+        if let Some(output) = &self.output {
+            set("output", Some(Value::from(output.text())));
+            set("outputDetails", whole());
+        }
+        if !self.assigned_variables.is_empty() {
+            let variables = self.assigned_variables.iter();
+            let variables =
+                variables.map(|(name, value)| (name.to_string(), Value::from(value.text()))).collect();
+            set("assignedVariables", Some(Value::Object(variables)));
+            set("assignedVariablesDetails", whole());
+        }
+        set("error", self.error.as_deref().map(Value::from));
+        set("cause", self.cause.as_deref().map(Value::from));
+        set("roleArn", self.role_arn.as_deref().map(Value::from));
+        set("state", self.state.as_deref().map(Value::from));
+        map
+    }
+
+    fn from_map(map: &Map<String, Value>) -> Result<Self, String> {
+        let text = |key: &str| map.get(key).and_then(Value::as_str).map(str::to_owned);
+        let name = |key: &str| map.get(key).and_then(Value::as_str).map(Name::from);
+        let number = |key: &str| map.get(key).and_then(Value::as_i64);
+        let size = |key: &str| map.get(key).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
+        let payload = |value: Option<&Value>| {
+            let text = value.and_then(Value::as_str);
+            text.map(|text| serde_json::from_str(text).map(Payload::new).map_err(|error| error.to_string()))
+                .transpose()
+        };
+        let mut assigned_variables = BTreeMap::new();
+        for (variable, value) in map.get("assignedVariables").and_then(Value::as_object).into_iter().flatten() {
+            if let Some(value) = payload(Some(value))? {
+                assigned_variables.insert(Name::from(variable.as_str()), value);
+            }
+        }
+        Ok(Self {
+            name: name("name"),
+            input: payload(map.get("input"))?,
+            output: payload(map.get("output"))?,
+            assigned_variables,
+            error: text("error"),
+            cause: text("cause"),
+            resource: text("resource"),
+            resource_type: match text("resourceType").as_deref() {
+                Some("lambda") => Some("lambda"),
+                Some("states") => Some("states"),
+                _ => None,
+            },
+            region: text("region"),
+            parameters: payload(map.get("parameters"))?,
+            timeout_in_seconds: number("timeoutInSeconds"),
+            heartbeat_in_seconds: number("heartbeatInSeconds"),
+            length: size("length"),
+            index: size("index"),
+            role_arn: text("roleArn"),
+            state: name("state"),
+        })
+    }
+}
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Event { execution, event, attempt } => {
+                let mut map = serializer.serialize_map(None)?;
+                map.serialize_entry("execution", &**execution)?;
+                if let Value::Object(members) = event.to_value() {
+                    for (key, value) in &members {
+                        map.serialize_entry(key, value)?;
+                    }
+                }
+                if let Some(attempt) = attempt {
+                    map.serialize_entry("attempt", attempt)?;
+                }
+                map.end()
+            }
+            Self::Resumed { timestamp } => {
+                let mut map = serializer.serialize_map(Some(1))?;
+                map.serialize_entry("resumed", &timestamp::format(*timestamp))?;
+                map.end()
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Record {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let map = Map::deserialize(deserializer)?;
+        if let Some(time) = map.get("resumed").and_then(Value::as_str) {
+            let time = timestamp::parse(time).ok_or_else(|| D::Error::custom("resumed is not a time"))?;
+            return Ok(Self::Resumed { timestamp: time.timestamp_millis() });
+        }
+        let execution = map.get("execution").and_then(Value::as_str);
+        Ok(Self::Event {
+            execution: Name::from(execution.ok_or_else(|| D::Error::custom("execution is missing"))?),
+            event: HistoryEvent::from_map(&map).map_err(D::Error::custom)?,
+            attempt: map.get("attempt").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()),
+        })
+    }
+}

@@ -1,0 +1,1 @@
+//! The core by itself: what it asks for and what it writes down.
