@@ -106,7 +106,7 @@ impl Schedule {
     /// Whether an epoch ends with `round`; round 0 stands before the first.
     #[must_use]
     pub fn ends_epoch(&self, round: u32) -> bool {
-        round % self.rounds_per_epoch() == 0
+        round.is_multiple_of(self.rounds_per_epoch())
     }
 
     /// Whether all epochs are done after `round`.

@@ -1,6 +1,7 @@
 //! The data formats: what is written comes back as batches, what is malformed is refused with the place, and
 //! nothing panics.
 #![expect(clippy::disallowed_methods, reason = "writes the data that is read")]
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 
 mod driver;
 
@@ -265,8 +266,8 @@ fn npy_of_every_type() {
     let f8 = |value: &f64| value.to_le_bytes().to_vec();
     let i4 = |value: &f64| (*value as i32).to_le_bytes().to_vec();
     let i8 = |value: &f64| (*value as i64).to_le_bytes().to_vec();
-    let kinds: [(&str, &dyn Fn(&f64) -> Vec<u8>); 4] =
-        [("<f4", &f4), ("<f8", &f8), ("<i4", &i4), ("<i8", &i8)];
+    type Encode<'a> = &'a dyn Fn(&f64) -> Vec<u8>;
+    let kinds: [(&str, Encode<'_>); 4] = [("<f4", &f4), ("<f8", &f8), ("<i4", &i4), ("<i8", &i8)];
     for (kind, encode) in kinds {
         let x = npy(kind, "3, 2", &numbers.iter().flat_map(encode).collect::<Vec<_>>());
         let y = npy(kind, "3,", &[4.0, -1.0, 4.0].iter().flat_map(encode).collect::<Vec<_>>());

@@ -102,7 +102,7 @@ impl Stream {
         let read = self.reader.by_ref().take(length).read_to_end(into);
         let read = read.map_err(|error| self.invalid(error))? as u64;
         if read < length {
-            return Err(self.invalid(format!("the file ends {} bytes into a part of {length}", read)));
+            return Err(self.invalid(format!("the file ends {read} bytes into a part of {length}")));
         }
         self.offset += length;
         Ok(())

@@ -46,6 +46,7 @@ pub(super) struct Samples {
     offsets: Vec<u64>,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn failed(error: std::io::Error) -> FunctionError {
     let message = format!(
         "cannot use the temporary file of the samples in {}: {error}; free space there or set TMPDIR to another folder",

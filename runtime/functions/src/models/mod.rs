@@ -76,6 +76,7 @@ impl Input {
     }
 
     /// The error where a model's tensors cannot be made.
+    #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
     fn too_large(error: TchError) -> FunctionError {
         let message = format!("the model cannot be built: {}", first_line(&error));
         FunctionError::new(ErrorKind::InvalidModel, message)

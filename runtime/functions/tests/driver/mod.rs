@@ -1,5 +1,6 @@
 //! Drives a run as the state machines do: calls the handlers in the order of the plan on a store in a
 //! temporary folder.
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 #![allow(dead_code, reason = "each test crate uses its own part")]
 
 use serde_json::{Value, json};
