@@ -7,5 +7,7 @@
 //! Knows nothing of training.
 
 pub mod core;
+pub mod driver;
 pub mod host;
 pub mod integrations;
+pub mod run;

@@ -67,9 +67,9 @@ pub enum EvaluationError {
     /// A JSONata expression has no value, or none that can be used.
     #[error("{0}")]
     Jsonata(String),
-    /// A choice rule's operand is not what the operator needs.
+    /// A value of the input is not what the state needs: a rule's operand, a time, a count.
     #[error("{0}")]
-    Choice(String),
+    Unfit(String),
 }
 
 impl EvaluationError {
@@ -85,7 +85,7 @@ impl EvaluationError {
             | Self::PathNotFound { .. }
             | Self::Selection { .. }
             | Self::VariableNotFound(_)
-            | Self::Choice(_) => "States.Runtime",
+            | Self::Unfit(_) => "States.Runtime",
             Self::Jsonata(_) => "States.QueryEvaluationError",
         }
     }

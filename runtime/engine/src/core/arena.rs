@@ -48,7 +48,9 @@ impl Arena {
     }
 
     pub(super) fn put(&mut self, id: FrameId, frame: Frame) {
-        if let Some(slot) = self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation) {
+        if let Some(slot) =
+            self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)
+        {
             slot.frame = Some(frame);
         }
     }

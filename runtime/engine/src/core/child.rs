@@ -27,7 +27,13 @@ impl Core {
         }
     }
 
-    fn start(&mut self, machine: &Arc<Machine>, name: &str, input: Payload, awaited_by: Option<TaskId>) -> ExecutionId {
+    fn start(
+        &mut self,
+        machine: &Arc<Machine>,
+        name: &str,
+        input: Payload,
+        awaited_by: Option<TaskId>,
+    ) -> ExecutionId {
         let id = ExecutionId(self.next_execution);
         self.next_execution += 1;
         self.stats.executions += 1;
@@ -69,7 +75,8 @@ impl Core {
             ..Details::default()
         };
         self.record_after(id, 0, EventType::ExecutionStarted, details, None);
-        if let (Some(scope), Some(execution)) = (program.scope(program.root()), self.executions.get_mut(&id)) {
+        if let (Some(scope), Some(execution)) = (program.scope(program.root()), self.executions.get_mut(&id))
+        {
             let frame = execution.frames.add(Frame::new(scope, input, 0));
             execution.root = Some(frame);
             self.ready.push_back(Ready::Frame(id, frame));
@@ -97,7 +104,9 @@ impl Core {
         let input = match arguments.get("Input") {
             None => Value::Object(serde_json::Map::new()),
             // A string is the JSON of the input, if it is JSON.
-            Some(Value::String(text)) => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone())),
+            Some(Value::String(text)) => {
+                serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone()))
+            }
             Some(input) => input.clone(),
         };
         let name = match arguments.get("Name").and_then(Value::as_str) {
@@ -109,7 +118,8 @@ impl Core {
             }
         };
         if self.names.contains_key(&format!("{}:{name}", machine.name)) {
-            let cause = format!("Execution Already Exists: '{}'", self.settings.execution(&machine.name, &name));
+            let cause =
+                format!("Execution Already Exists: '{}'", self.settings.execution(&machine.name, &name));
             return Err(Failure::new("StepFunctions.ExecutionAlreadyExistsException", cause));
         }
         let awaited_by = matches!(pattern, Pattern::Sync | Pattern::Sync2).then_some(task);

@@ -215,7 +215,9 @@ impl Core {
                 }
             }
             Alarm::Timeout(execution, frame) => self.task_timed_out(execution, frame, "States.Timeout"),
-            Alarm::Heartbeat(execution, frame) => self.task_timed_out(execution, frame, "States.HeartbeatTimeout"),
+            Alarm::Heartbeat(execution, frame) => {
+                self.task_timed_out(execution, frame, "States.HeartbeatTimeout")
+            }
             Alarm::Execution(execution) => self.time_out(execution),
         }
     }
@@ -254,8 +256,11 @@ impl Core {
     fn enter(&mut self, here: &Here, frame: &mut Frame) {
         let Ok(state) = here.state(frame) else { return };
         let event_type = super::states::entered(&state.kind);
-        let details =
-            Details { name: Some(state.name.clone()), input: Some(frame.input.clone()), ..Details::default() };
+        let details = Details {
+            name: Some(state.name.clone()),
+            input: Some(frame.input.clone()),
+            ..Details::default()
+        };
         frame.attempt = 0;
         frame.tries.clear();
         frame.draws = 0;
@@ -332,7 +337,14 @@ impl Core {
             execution.frames.remove(here.frame);
         }
         match frame.parent {
-            None => self.finish(here.execution, Some(frame.previous_event), Status::Succeeded, Some(output), None, None),
+            None => self.finish(
+                here.execution,
+                Some(frame.previous_event),
+                Status::Succeeded,
+                Some(output),
+                None,
+                None,
+            ),
             Some((parent, index)) => self.joined(here.execution, parent, index, output, frame.previous_event),
         }
     }
@@ -374,7 +386,13 @@ impl Core {
     }
 
     /// Writes an event of the frame's line of control.
-    pub(super) fn record(&mut self, here: &Here, frame: &mut Frame, event_type: EventType, details: Details) -> u64 {
+    pub(super) fn record(
+        &mut self,
+        here: &Here,
+        frame: &mut Frame,
+        event_type: EventType,
+        details: Details,
+    ) -> u64 {
         self.record_attempt(here, frame, event_type, details, None)
     }
 
@@ -416,14 +434,21 @@ impl Core {
             details,
         };
         let id = event.id;
-        self.out.push(Command::Record(Record::Event { execution: running.identity.key.clone(), event, attempt }));
+        self.out.push(Command::Record(Record::Event {
+            execution: running.identity.key.clone(),
+            event,
+            attempt,
+        }));
         id
     }
 
     fn stop_if_overflowed(&mut self, here: &Here) {
         let overflowed = self.executions.get(&here.execution).filter(|execution| execution.overflowed);
         if let Some(previous) = overflowed.map(|execution| execution.last_event) {
-            let cause = format!("The execution reached the maximum number of history events ({}).", limits::MAX_EVENTS);
+            let cause = format!(
+                "The execution reached the maximum number of history events ({}).",
+                limits::MAX_EVENTS
+            );
             let error = Some("States.Runtime".to_owned());
             self.finish(here.execution, Some(previous), Status::Failed, None, error, Some(cause));
         }
@@ -447,8 +472,12 @@ impl Core {
             Status::TimedOut => EventType::ExecutionTimedOut,
             Status::Aborted => EventType::ExecutionAborted,
         };
-        let details =
-            Details { output: output.clone(), error: error.clone(), cause: cause.clone(), ..Details::default() };
+        let details = Details {
+            output: output.clone(),
+            error: error.clone(),
+            cause: cause.clone(),
+            ..Details::default()
+        };
         self.record_after(id, previous, event_type, details, None);
         let Some(mut execution) = self.executions.remove(&id) else { return };
         if let Some(timer) = execution.timer {
@@ -484,7 +513,10 @@ impl EventType {
     pub const fn is_end(self) -> bool {
         matches!(
             self,
-            Self::ExecutionSucceeded | Self::ExecutionFailed | Self::ExecutionTimedOut | Self::ExecutionAborted
+            Self::ExecutionSucceeded
+                | Self::ExecutionFailed
+                | Self::ExecutionTimedOut
+                | Self::ExecutionAborted
         )
     }
 }

@@ -74,7 +74,8 @@ impl Core {
         }
         let error = failure.error.as_deref().unwrap_or_default();
         if let Some(delay) = retry(self.seed, here, state, &mut frame, error) {
-            let timer = self.timers.set(self.now.saturating_add(delay), Alarm::Retry(here.execution, here.frame));
+            let timer =
+                self.timers.set(self.now.saturating_add(delay), Alarm::Retry(here.execution, here.frame));
             frame.attempt += 1;
             frame.activity = Activity::Retry(timer);
             self.settle_waiting(here, frame);
@@ -84,14 +85,18 @@ impl Core {
         match state.kind {
             _ if error == "States.Runtime" => {}
             Kind::Map(_) => self.record_failure(here, &mut frame, EventType::MapStateFailed, &failure),
-            Kind::Parallel(_) => self.record_failure(here, &mut frame, EventType::ParallelStateFailed, &failure),
+            Kind::Parallel(_) => {
+                self.record_failure(here, &mut frame, EventType::ParallelStateFailed, &failure)
+            }
             _ => {}
         }
         for catcher in state.catch.iter().filter(|catcher| catcher.is_for(error)) {
             let raw = frame.input.clone();
             let output = failure.output();
             let produced = self
-                .evaluate(here, &mut frame, |_, scope| catcher.flow.produce(&raw, Outcome::Error(&output), scope))
+                .evaluate(here, &mut frame, |_, scope| {
+                    catcher.flow.produce(&raw, Outcome::Error(&output), scope)
+                })
                 .and_then(|produced| within_limit(state, &produced.output).map(|()| produced));
             match produced {
                 Ok(produced) => self.leave(here, frame, produced, Some(catcher.next)),
@@ -126,7 +131,9 @@ impl Core {
                 failure.error,
                 failure.cause,
             ),
-            Some((parent, index)) => self.fork_failed(here.execution, parent, index, failure, frame.previous_event),
+            Some((parent, index)) => {
+                self.fork_failed(here.execution, parent, index, failure, frame.previous_event)
+            }
         }
     }
 

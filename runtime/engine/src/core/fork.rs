@@ -14,7 +14,12 @@ use stepgrad_asl::program::{Kind, Selector};
 
 impl Core {
     /// Starts branches or iterations until as many run as may, or all have started.
-    pub(super) fn start_more(&mut self, here: &Here, frame: &mut Frame, fork: &mut Fork) -> Result<(), Failure> {
+    pub(super) fn start_more(
+        &mut self,
+        here: &Here,
+        frame: &mut Frame,
+        fork: &mut Fork,
+    ) -> Result<(), Failure> {
         while fork.running.len() < fork.limit && fork.started < fork.results.len() {
             let index = fork.started;
             let result = self.start_one(here, frame, fork, index);
@@ -35,7 +40,13 @@ impl Core {
         Ok(())
     }
 
-    fn start_one(&mut self, here: &Here, frame: &mut Frame, fork: &Fork, index: usize) -> Result<Frame, Failure> {
+    fn start_one(
+        &mut self,
+        here: &Here,
+        frame: &mut Frame,
+        fork: &Fork,
+        index: usize,
+    ) -> Result<Frame, Failure> {
         let program = &here.identity.machine.program;
         let state = here.state(frame)?;
         let (scope, input, item, previous) = match (&state.kind, &fork.work) {
@@ -48,19 +59,21 @@ impl Core {
                 let input = match &map.selector {
                     None => item.value.clone(),
                     Some(selector) => {
-                        let selected = self.evaluate_with(here, frame, Some(&item), None, |_, scope| match selector {
-                            Selector::Template(template) => template.evaluate(effective.value(), scope),
-                            Selector::Jsonata(template) => {
-                                template.evaluate(&States::input(effective.value()), scope)
-                            }
-                        })?;
+                        let selected =
+                            self.evaluate_with(here, frame, Some(&item), None, |_, scope| match selector {
+                                Selector::Template(template) => template.evaluate(effective.value(), scope),
+                                Selector::Jsonata(template) => {
+                                    template.evaluate(&States::input(effective.value()), scope)
+                                }
+                            })?;
                         Payload::new(selected)
                     }
                 };
                 let details =
                     Details { name: Some(state.name.clone()), index: Some(index), ..Details::default() };
                 let started = EventType::MapIterationStarted;
-                let previous = self.record_after(here.execution, frame.previous_event, started, details, None);
+                let previous =
+                    self.record_after(here.execution, frame.previous_event, started, details, None);
                 (Some(map.processor), input, Some(item), previous)
             }
             _ => return Err(Failure::internal()),
@@ -69,7 +82,8 @@ impl Core {
         let mut child = Frame::new(scope, input, previous);
         child.parent = Some((here.frame, index));
         child.item = item;
-        child.variables = Arc::new(Variables { outer: Some(Arc::clone(&frame.variables)), ..Variables::default() });
+        child.variables =
+            Arc::new(Variables { outer: Some(Arc::clone(&frame.variables)), ..Variables::default() });
         Ok(child)
     }
 
@@ -100,7 +114,8 @@ impl Core {
             self.settle(&here, frame, work);
             return;
         }
-        let event_type = if is_map { EventType::MapStateSucceeded } else { EventType::ParallelStateSucceeded };
+        let event_type =
+            if is_map { EventType::MapStateSucceeded } else { EventType::ParallelStateSucceeded };
         self.record(&here, &mut frame, event_type, Details::default());
         let results = fork.results.into_iter().map(|result| result.map_or(Value::Null, Payload::into_value));
         let result = Payload::new(Value::Array(results.collect()));

@@ -181,10 +181,13 @@ impl HistoryEvent {
     }
 
     fn from_map(event: &Map<String, Value>) -> Result<Self, String> {
-        let text = |key: &str| event.get(key).and_then(Value::as_str).ok_or_else(|| format!("{key} is missing"));
-        let number = |key: &str| event.get(key).and_then(Value::as_u64).ok_or_else(|| format!("{key} is missing"));
+        let text =
+            |key: &str| event.get(key).and_then(Value::as_str).ok_or_else(|| format!("{key} is missing"));
+        let number =
+            |key: &str| event.get(key).and_then(Value::as_u64).ok_or_else(|| format!("{key} is missing"));
         let name = text("type")?;
-        let event_type = EventType::from_name(name).ok_or_else(|| format!("{name:?} is not a type of event"))?;
+        let event_type =
+            EventType::from_name(name).ok_or_else(|| format!("{name:?} is not a type of event"))?;
         let time = text("timestamp")?;
         let timestamp =
             timestamp::parse(time).ok_or_else(|| format!("{time:?} is not a time"))?.timestamp_millis();
@@ -192,7 +195,13 @@ impl HistoryEvent {
             Some(details) => Details::from_map(details)?,
             None => Details::default(),
         };
-        Ok(Self { id: number("id")?, previous_event_id: number("previousEventId")?, timestamp, event_type, details })
+        Ok(Self {
+            id: number("id")?,
+            previous_event_id: number("previousEventId")?,
+            timestamp,
+            event_type,
+            details,
+        })
     }
 }
 
@@ -247,7 +256,8 @@ impl Details {
                 .transpose()
         };
         let mut assigned_variables = BTreeMap::new();
-        for (variable, value) in map.get("assignedVariables").and_then(Value::as_object).into_iter().flatten() {
+        for (variable, value) in map.get("assignedVariables").and_then(Value::as_object).into_iter().flatten()
+        {
             if let Some(value) = payload(Some(value))? {
                 assigned_variables.insert(Name::from(variable.as_str()), value);
             }

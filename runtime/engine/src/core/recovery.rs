@@ -80,11 +80,8 @@ pub fn recover(
     records: Vec<Record>,
     now: Time,
 ) -> Result<(Core, Vec<Command>), RecoveryError> {
-    let mut replay = Replay {
-        core: Core::new(machines, seed, settings),
-        expected: records.into(),
-        owed: Vec::new(),
-    };
+    let mut replay =
+        Replay { core: Core::new(machines, seed, settings), expected: records.into(), owed: Vec::new() };
     if replay.expected.is_empty() {
         return Err(RecoveryError::Empty);
     }
@@ -135,9 +132,13 @@ impl Replay {
     fn abort(&self) -> Option<Event> {
         let Some(Record::Event { execution, event, .. }) = self.expected.front() else { return None };
         let id = self.core.names.get(&**execution).copied();
-        (event.event_type == EventType::ExecutionAborted && self.core.executions.contains_key(&id?)).then(|| {
-            Event::Abort { execution: id, error: event.details.error.clone(), cause: event.details.cause.clone() }
-        })
+        (event.event_type == EventType::ExecutionAborted && self.core.executions.contains_key(&id?)).then(
+            || Event::Abort {
+                execution: id,
+                error: event.details.error.clone(),
+                cause: event.details.cause.clone(),
+            },
+        )
     }
 
     /// What happened outside, by the record that it led to.
@@ -147,7 +148,8 @@ impl Replay {
         };
         let id = self.core.names.get(&**execution).copied();
         let details = &event.details;
-        let replied = |output: Option<Payload>| Ok(output.unwrap_or_else(|| Payload::new(serde_json::Value::Null)));
+        let replied =
+            |output: Option<Payload>| Ok(output.unwrap_or_else(|| Payload::new(serde_json::Value::Null)));
         let failed = |details: &Details| {
             Err(TaskError { error: details.error.clone().unwrap_or_default(), cause: details.cause.clone() })
         };
@@ -276,7 +278,8 @@ impl Core {
             }
         }
         for (execution, frame) in again {
-            let Some(waiting) = self.executions.get_mut(&execution).and_then(|e| e.frames.get_mut(frame)) else {
+            let Some(waiting) = self.executions.get_mut(&execution).and_then(|e| e.frames.get_mut(frame))
+            else {
                 continue;
             };
             let Activity::Task(run) = &mut waiting.activity else { continue };

@@ -32,7 +32,8 @@ impl FrameScope<'_> {
             "Name": &*self.state.name,
             "EnteredTime": timestamp::format(self.frame.entered_at),
         });
-        if let (Value::Object(members), Kind::Task(_) | Kind::Map(_) | Kind::Parallel(_)) = (&mut state, &self.state.kind)
+        if let (Value::Object(members), Kind::Task(_) | Kind::Map(_) | Kind::Parallel(_)) =
+            (&mut state, &self.state.kind)
         {
             members.insert("RetryCount".to_owned(), Value::from(self.frame.attempt));
         }
@@ -54,8 +55,10 @@ impl FrameScope<'_> {
             }),
         );
         if let Some(item) = self.map_item() {
-            context
-                .insert("Map".to_owned(), json!({"Item": {"Index": item.index, "Value": item.value.value()}}));
+            context.insert(
+                "Map".to_owned(),
+                json!({"Item": {"Index": item.index, "Value": item.value.value()}}),
+            );
         }
         context.insert(
             "StateMachine".to_owned(),
@@ -100,7 +103,11 @@ impl Scope for FrameScope<'_> {
     fn random(&self) -> u64 {
         let draw = self.draws.get();
         self.draws.set(draw + 1);
-        chance(self.seed, &[&self.identity.key, &self.state.path], &[self.frame.entered_event, u64::from(self.frame.attempt), draw])
+        chance(
+            self.seed,
+            &[&self.identity.key, &self.state.path],
+            &[self.frame.entered_event, u64::from(self.frame.attempt), draw],
+        )
     }
 }
 

@@ -62,7 +62,8 @@ impl Core {
         let by_token = |resource: &Resource| {
             matches!(
                 resource,
-                Resource::LambdaInvoke(Pattern::WaitForTaskToken) | Resource::StartExecution(Pattern::WaitForTaskToken)
+                Resource::LambdaInvoke(Pattern::WaitForTaskToken)
+                    | Resource::StartExecution(Pattern::WaitForTaskToken)
             )
         };
         if self.waiting(task).is_some_and(|(_, _, resource)| by_token(resource)) {
@@ -90,14 +91,19 @@ impl Core {
         let result = result.map_err(|error| Failure { error: Some(error.error), cause: error.cause });
         let work = match result {
             Ok(output) if output.text().len() > limits::MAX_PAYLOAD => {
-                let name = if matches!(resource, Resource::Function(_)) { resource.action() } else { resource.service() };
+                let name = if matches!(resource, Resource::Function(_)) {
+                    resource.action()
+                } else {
+                    resource.service()
+                };
                 Err(Failure::too_large(name))
             }
             other => other,
         };
         let work = match work {
             Ok(output) => {
-                let details = of_resource(&resource, Details { output: Some(output.clone()), ..Details::default() });
+                let details =
+                    of_resource(&resource, Details { output: Some(output.clone()), ..Details::default() });
                 let event_type = match resource {
                     Resource::Function(_) => EventType::LambdaFunctionSucceeded,
                     _ => EventType::TaskSucceeded,
@@ -125,7 +131,13 @@ impl Core {
         Some((here, frame))
     }
 
-    pub(super) fn task_failed(&mut self, here: &Here, frame: &mut Frame, resource: &Resource, failure: &Failure) {
+    pub(super) fn task_failed(
+        &mut self,
+        here: &Here,
+        frame: &mut Frame,
+        resource: &Resource,
+        failure: &Failure,
+    ) {
         let details =
             Details { error: failure.error.clone(), cause: failure.cause.clone(), ..Details::default() };
         let event_type = match resource {

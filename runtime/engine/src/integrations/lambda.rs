@@ -11,7 +11,11 @@ pub trait Invoke: Send + Sync + 'static {
     /// # Errors
     /// [`InvokeError`] where the service refused the call; an error of the function itself is a reply with
     /// [`InvokeReply::function_error`].
-    fn invoke<'a>(&'a self, function: &'a str, payload: Bytes) -> BoxFuture<'a, Result<InvokeReply, InvokeError>>;
+    fn invoke<'a>(
+        &'a self,
+        function: &'a str,
+        payload: Bytes,
+    ) -> BoxFuture<'a, Result<InvokeReply, InvokeError>>;
 }
 
 /// What a function answered.

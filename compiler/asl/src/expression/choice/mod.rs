@@ -86,7 +86,7 @@ fn compare(
         Operand::Path(operand) => {
             path = operand.find(input, scope)?.ok_or_else(|| invalid(operand))?;
             if operator.test.is_strict() && !operator.test.accepts(&path) {
-                return Err(EvaluationError::Choice(format!(
+                return Err(EvaluationError::Unfit(format!(
                     "The choice state's {} path '{}' references a value of the wrong type: {path}",
                     operator.name,
                     operand.text(),
@@ -103,7 +103,7 @@ fn compare(
 }
 
 fn invalid(path: &Path) -> EvaluationError {
-    EvaluationError::Choice(format!(
+    EvaluationError::Unfit(format!(
         "Invalid path '{}': The choice state's condition path references an invalid value.",
         path.text()
     ))

@@ -36,7 +36,8 @@ impl Core {
             }
             None => {
                 let state = here.state(frame)?;
-                let cause = "Failed to transition out of the state. The state does not point to a next state.";
+                let cause =
+                    "Failed to transition out of the state. The state does not point to a next state.";
                 Err(Failure::of_state(state, frame, "States.NoChoiceMatched", cause))
             }
         }

@@ -33,9 +33,11 @@ impl Core {
 
 fn wrong_type(text: &Text, field: &str, value: &Value) -> EvaluationError {
     match text {
-        Text::Expression(expression, _) => super::choice::unexpected(expression.text(), field, "string", value),
-        Text::Fixed(_) | Text::Query(_) => {
-            EvaluationError::Unfit(format!("The {field}Path parameter does not reference a string value: {value}"))
+        Text::Expression(expression, _) => {
+            super::choice::unexpected(expression.text(), field, "string", value)
         }
+        Text::Fixed(_) | Text::Query(_) => EvaluationError::Unfit(format!(
+            "The {field}Path parameter does not reference a string value: {value}"
+        )),
     }
 }

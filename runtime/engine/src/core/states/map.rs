@@ -46,7 +46,12 @@ impl Core {
     }
 }
 
-fn items(map: &Map, effective: &Payload, jsonata: bool, scope: &dyn Scope) -> Result<Payload, EvaluationError> {
+fn items(
+    map: &Map,
+    effective: &Payload,
+    jsonata: bool,
+    scope: &dyn Scope,
+) -> Result<Payload, EvaluationError> {
     let found = match &map.items {
         Items::Input => effective.clone(),
         Items::Path(path) => match path.find(effective.value(), scope)? {
@@ -58,7 +63,9 @@ fn items(map: &Map, effective: &Payload, jsonata: bool, scope: &dyn Scope) -> Re
                 )));
             }
         },
-        Items::Jsonata(template) => Payload::new(template.evaluate(&States::input(effective.value()), scope)?),
+        Items::Jsonata(template) => {
+            Payload::new(template.evaluate(&States::input(effective.value()), scope)?)
+        }
     };
     if found.value().is_array() {
         return Ok(found);

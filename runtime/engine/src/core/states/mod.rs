@@ -24,7 +24,8 @@ impl Core {
                 if here.state(frame)?.flow.is_jsonata() {
                     return Ok(Work::Passed(effective));
                 }
-                let result = self.evaluate(here, frame, |state, scope| state.flow.arguments(&effective, scope))?;
+                let result =
+                    self.evaluate(here, frame, |state, scope| state.flow.arguments(&effective, scope))?;
                 Ok(Work::Result(result))
             }
             Kind::Succeed => Ok(Work::Passed(effective)),

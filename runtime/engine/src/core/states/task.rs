@@ -25,15 +25,18 @@ impl Core {
         let id = TaskId { execution: here.execution, event: next_event };
         let waits = matches!(
             task.resource,
-            Resource::LambdaInvoke(Pattern::WaitForTaskToken) | Resource::StartExecution(Pattern::WaitForTaskToken)
+            Resource::LambdaInvoke(Pattern::WaitForTaskToken)
+                | Resource::StartExecution(Pattern::WaitForTaskToken)
         );
         let token = waits.then(|| id.token());
-        let timeout =
-            self.evaluate(here, frame, |_, scope| seconds(task.timeout.as_ref(), "TimeoutSeconds", effective, scope))?;
-        let heartbeat = self
-            .evaluate(here, frame, |_, scope| seconds(task.heartbeat.as_ref(), "HeartbeatSeconds", effective, scope))?;
-        let arguments =
-            self.evaluate_with(here, frame, None, token, |state, scope| state.flow.arguments(effective, scope))?;
+        let timeout = self.evaluate(here, frame, |_, scope| {
+            seconds(task.timeout.as_ref(), "TimeoutSeconds", effective, scope)
+        })?;
+        let heartbeat = self.evaluate(here, frame, |_, scope| {
+            seconds(task.heartbeat.as_ref(), "HeartbeatSeconds", effective, scope)
+        })?;
+        let arguments = self
+            .evaluate_with(here, frame, None, token, |state, scope| state.flow.arguments(effective, scope))?;
         let mut run = TaskRun {
             event: id.event,
             timeout: None,

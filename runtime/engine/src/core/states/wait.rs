@@ -39,7 +39,10 @@ fn until(wait: &Wait, start: Time, input: &Value, scope: &dyn Scope) -> Result<T
         Wait::Until(Until::Fixed(time)) => time.timestamp_millis(),
         Wait::Until(Until::Path(path)) => {
             let found = path.find(input, scope)?.ok_or_else(|| {
-                fault(format!("The TimestampPath parameter does not reference an input value: {}", path.text()))
+                fault(format!(
+                    "The TimestampPath parameter does not reference an input value: {}",
+                    path.text()
+                ))
             })?;
             let text = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
             timestamp::parse(&text)
@@ -86,17 +89,23 @@ fn seconds(amount: &Amount, input: &Value, scope: &dyn Scope) -> Result<f64, Eva
             #[expect(clippy::cast_precision_loss, reason = "bounded by the longest wait")]
             match long {
                 Some(seconds) if seconds >= 0 => Ok(seconds as f64),
-                Some(seconds) => Err(fault(format!("The SecondsPath parameter cannot be negative: {text} == {seconds}"))),
+                Some(seconds) => {
+                    Err(fault(format!("The SecondsPath parameter cannot be negative: {text} == {seconds}")))
+                }
                 None => {
                     let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                    Err(fault(format!("The SecondsPath parameter cannot be parsed as a long value: {text} == {shown}")))
+                    Err(fault(format!(
+                        "The SecondsPath parameter cannot be parsed as a long value: {text} == {shown}"
+                    )))
                 }
             }
         }
         Amount::Expression(..) => {
             let value = value.unwrap_or(Value::Null);
             value.as_f64().filter(|seconds| seconds.fract() == 0.0 && *seconds >= 0.0).ok_or_else(|| {
-                EvaluationError::Jsonata(format!("The Seconds field cannot be parsed as a long value: {value}"))
+                EvaluationError::Jsonata(format!(
+                    "The Seconds field cannot be parsed as a long value: {value}"
+                ))
             })
         }
     }

@@ -1,0 +1,322 @@
+//! Drives the core in real time: functions are really called, timers really wait. One task owns the core; every call
+//! runs in a task of its own, as many at a time as are allowed.
+
+#![expect(clippy::disallowed_methods, reason = "this driver's clock is the computer's")]
+
+use super::history::HistorySink;
+use super::order::{Replies, Reply};
+use crate::core::{
+    Command, Core, Event, ExecutionId, ExecutionResult, Invocation, Record, RecoveryError, Settings, Stats,
+    Status, TaskError, TaskId, Time, recover,
+};
+use crate::integrations::lambda::Invoke;
+use crate::integrations::lambda_reply;
+use bytes::Bytes;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use stepgrad_asl::Payload;
+use stepgrad_asl::program::Program;
+use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::task::JoinHandle;
+
+/// Replies that may wait for the core; calls that have more to say wait with it.
+const REPLY_CAPACITY: usize = 1_024;
+/// Orders to a run that may wait.
+const CONTROL_CAPACITY: usize = 64;
+/// Records that a slow listener may be behind.
+const LISTENER_CAPACITY: usize = 65_536;
+/// Without a timer the driver looks up now and then all the same.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
+
+/// What to run, and with what.
+pub struct LiveOptions {
+    /// By name; children are started by name or ARN.
+    pub machines: BTreeMap<String, Program>,
+    /// The machine to start.
+    pub root: String,
+    /// The execution's name.
+    pub execution_name: String,
+    /// Its input.
+    pub input: Value,
+    /// Decides every draw of the core.
+    pub seed: u64,
+    /// Region, account and role in ARNs.
+    pub settings: Settings,
+    /// The functions.
+    pub invoke: Arc<dyn Invoke>,
+    /// Calls at a time; at least one.
+    pub max_concurrent_invocations: usize,
+    /// Where the records go.
+    pub history: Box<dyn HistorySink + Send>,
+    /// The records of a killed run: it goes on from there, and `root` and `input` count only for its name.
+    pub recover: Option<Vec<Record>>,
+    /// For tests: replies are handed on in an order that this seed decides.
+    pub shuffle: Option<u64>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveResult {
+    /// How.
+    pub status: Status,
+    /// Of one that succeeded.
+    pub output: Option<Value>,
+    /// The error's name.
+    pub error: Option<String>,
+    /// What happened.
+    pub cause: Option<String>,
+    /// What was done, in all executions.
+    pub stats: Stats,
+}
+
+/// The run itself could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// There is no such machine.
+    #[error("there is no machine {0:?}: name one of those that were loaded")]
+    UnknownMachine(String),
+    /// The records do not go with the machines.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// The history cannot be written, and without it nothing may be done.
+    #[error("the history cannot be written: {0}")]
+    History(std::io::Error),
+    /// The run's task is gone without a result.
+    #[error("the run ended without a result: this is a fault of the engine")]
+    Lost,
+}
+
+/// A run under way.
+#[derive(Debug)]
+pub struct Handle {
+    control: mpsc::Sender<Control>,
+    listener: Option<broadcast::Receiver<Record>>,
+    records: broadcast::Sender<Record>,
+    run: JoinHandle<Result<LiveResult, LiveError>>,
+}
+
+enum Control {
+    Abort(String),
+    Callback(TaskId, Result<Payload, TaskError>),
+    Heartbeat(TaskId),
+}
+
+/// Starts a run on the current tokio runtime.
+///
+/// # Errors
+/// [`LiveError::UnknownMachine`], and [`LiveError::Recovery`] where the records do not go with the machines.
+pub fn start(options: LiveOptions) -> Result<Handle, LiveError> {
+    if !options.machines.contains_key(&options.root) {
+        return Err(LiveError::UnknownMachine(options.root));
+    }
+    let (control, orders) = mpsc::channel(CONTROL_CAPACITY);
+    let (records, listener) = broadcast::channel(LISTENER_CAPACITY);
+    let (replies, incoming) = mpsc::channel(REPLY_CAPACITY);
+    let mut commands = Vec::new();
+    let core = match options.recover {
+        Some(recorded) => {
+            let (core, owed) = recover(options.machines, options.seed, options.settings, recorded, now())?;
+            commands = owed;
+            core
+        }
+        None => {
+            let mut core = Core::new(options.machines, options.seed, options.settings);
+            let start = Event::Start {
+                machine: options.root.clone(),
+                name: options.execution_name.clone(),
+                input: Payload::new(options.input),
+            };
+            core.step(start, now(), &mut commands);
+            core
+        }
+    };
+    let root = core.execution(&options.root, &options.execution_name).ok_or(LiveError::Lost)?;
+    let run = Run {
+        core,
+        root,
+        result: None,
+        invoke: options.invoke,
+        permits: Arc::new(Semaphore::new(options.max_concurrent_invocations.max(1))),
+        calls: BTreeMap::new(),
+        replies: Replies::new(options.shuffle),
+        sender: replies,
+        history: options.history,
+        records: records.clone(),
+    };
+    let run = tokio::spawn(run.go(commands, incoming, orders));
+    Ok(Handle { control, listener: Some(listener), records, run })
+}
+
+impl Handle {
+    /// The records as they are written: the first caller gets all of them, a later one those from now on. One who
+    /// falls far behind misses some.
+    pub fn events(&mut self) -> broadcast::Receiver<Record> {
+        self.listener.take().unwrap_or_else(|| self.records.subscribe())
+    }
+
+    /// Ends all executions as ABORTED; [`Handle::wait`] gives the result.
+    pub async fn abort(&self, cause: &str) {
+        // A run that has ended needs no abort.
+        let _ = self.control.send(Control::Abort(cause.to_owned())).await;
+    }
+
+    /// Sends the outcome of a task that waits for its token (SendTaskSuccess, SendTaskFailure). False for a token
+    /// that is not one of this engine's.
+    pub async fn send_task_result(&self, token: &str, result: Result<Value, TaskError>) -> bool {
+        let Some(task) = TaskId::from_token(token) else { return false };
+        self.control.send(Control::Callback(task, result.map(Payload::new))).await.is_ok()
+    }
+
+    /// Sends a heartbeat of a task that waits for its token (SendTaskHeartbeat).
+    pub async fn send_task_heartbeat(&self, token: &str) -> bool {
+        let Some(task) = TaskId::from_token(token) else { return false };
+        self.control.send(Control::Heartbeat(task)).await.is_ok()
+    }
+
+    /// Waits for the end of the run: of its execution and of all that it started.
+    ///
+    /// # Errors
+    /// [`LiveError`] where the run itself could not go on.
+    pub async fn wait(self) -> Result<LiveResult, LiveError> {
+        let Self { run, control, .. } = self;
+        let result = run.await.unwrap_or(Err(LiveError::Lost));
+        drop(control);
+        result
+    }
+}
+
+struct Run {
+    core: Core,
+    root: ExecutionId,
+    result: Option<ExecutionResult>,
+    invoke: Arc<dyn Invoke>,
+    permits: Arc<Semaphore>,
+    /// Calls under way.
+    calls: BTreeMap<TaskId, JoinHandle<()>>,
+    replies: Replies,
+    sender: mpsc::Sender<Reply>,
+    history: Box<dyn HistorySink + Send>,
+    records: broadcast::Sender<Record>,
+}
+
+impl Run {
+    async fn go(
+        mut self,
+        mut commands: Vec<Command>,
+        mut incoming: mpsc::Receiver<Reply>,
+        mut orders: mpsc::Receiver<Control>,
+    ) -> Result<LiveResult, LiveError> {
+        let mut commanded = true;
+        loop {
+            self.carry_out(&mut commands)?;
+            if self.core.is_ready() {
+                self.core.step(Event::Continue, now(), &mut commands);
+                // Others on this thread get their turn between two bounded steps.
+                tokio::task::yield_now().await;
+                continue;
+            }
+            if self.core.is_idle() {
+                break;
+            }
+            if let Some((task, result)) = self.replies.next(self.calls.len()) {
+                self.core.step(Event::Replied { task, result }, now(), &mut commands);
+                continue;
+            }
+            let sleep = self.core.next_timer().map_or(LONGEST_SLEEP, until).min(LONGEST_SLEEP);
+            tokio::select! {
+                reply = incoming.recv() => {
+                    if let Some(reply) = reply {
+                        self.calls.remove(&reply.0);
+                        self.replies.push(reply);
+                    }
+                }
+                order = orders.recv(), if commanded => match order {
+                    Some(order) => self.core.step(event(order), now(), &mut commands),
+                    // The handle waits, and has nothing more to say.
+                    None => commanded = false,
+                },
+                () = tokio::time::sleep(sleep) => self.core.step(Event::TimersDue, now(), &mut commands),
+            }
+        }
+        let result = self.result.take().ok_or(LiveError::Lost)?;
+        let ExecutionResult { status, output, error, cause } = result;
+        Ok(LiveResult { status, output, error, cause, stats: self.core.stats() })
+    }
+
+    fn carry_out(&mut self, commands: &mut Vec<Command>) -> Result<(), LiveError> {
+        let mut calls = Vec::new();
+        for command in commands.drain(..) {
+            match command {
+                Command::Record(record) => {
+                    self.history.write(&record).map_err(LiveError::History)?;
+                    // Nobody needs to listen.
+                    let _ = self.records.send(record);
+                }
+                Command::Invoke(invocation) => calls.push(invocation),
+                Command::Cancel(task) => {
+                    calls.retain(|invocation| invocation.task != task);
+                    self.replies.forget(task);
+                    if let Some(call) = self.calls.remove(&task) {
+                        call.abort();
+                    }
+                }
+                Command::Finished { execution, result, .. } => {
+                    if execution == self.root {
+                        self.result = Some(result);
+                    }
+                }
+            }
+        }
+        // What is done stands in the history before anything new is started.
+        self.history.flush().map_err(LiveError::History)?;
+        for invocation in calls {
+            self.call(invocation);
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, invocation: Invocation) {
+        let (invoke, permits, sender) =
+            (Arc::clone(&self.invoke), Arc::clone(&self.permits), self.sender.clone());
+        let task = invocation.task;
+        let call = tokio::spawn(async move {
+            // The semaphore is never closed.
+            let Ok(_permit) = permits.acquire_owned().await else { return };
+            let payload = Bytes::copy_from_slice(invocation.payload.text().as_bytes());
+            let reply = invoke.invoke(&invocation.function, payload).await;
+            let result = lambda_reply::outcome(invocation.shape, reply);
+            // A run that has ended wants no replies.
+            let _ = sender.send((invocation.task, result)).await;
+        });
+        self.calls.insert(task, call);
+    }
+}
+
+impl Drop for Run {
+    /// Calls do not outlive the run they were made for.
+    fn drop(&mut self) {
+        for call in self.calls.values() {
+            call.abort();
+        }
+    }
+}
+
+fn event(order: Control) -> Event {
+    match order {
+        Control::Abort(cause) => Event::Abort { execution: None, error: None, cause: Some(cause) },
+        Control::Callback(task, result) => Event::Callback { task, result },
+        Control::Heartbeat(task) => Event::Heartbeat { task },
+    }
+}
+
+fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time::try_from(since.as_millis()).unwrap_or(Time::MAX)
+}
+
+/// How long it is until `at`; a millisecond more, for the clock is cut off to milliseconds.
+fn until(at: Time) -> Duration {
+    Duration::from_millis(u64::try_from(at.saturating_sub(now()).saturating_add(1)).unwrap_or(0))
+}

@@ -1,0 +1,152 @@
+//! One machine from start to end, and the line that says how it went: what `asl run` is made of.
+
+use crate::core::{Record, Settings};
+use crate::driver::history::{Collect, HistorySink};
+use crate::driver::live::{self, LiveError, LiveOptions, LiveResult};
+use crate::integrations::lambda::Invoke;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use stepgrad_asl::Diagnostic;
+use stepgrad_asl::document::MachineType;
+use stepgrad_asl::program::Program;
+
+/// A definition as text, by the machine's name.
+#[derive(Debug, Clone)]
+pub struct Definition {
+    /// The JSON.
+    pub text: String,
+    /// Standard or Express.
+    pub machine_type: MachineType,
+}
+
+/// What to run.
+pub struct RunOptions {
+    /// The machines; `root` is the one that is started, the others are children.
+    pub definitions: BTreeMap<String, Definition>,
+    /// The machine to start.
+    pub root: String,
+    /// The execution's name.
+    pub execution_name: String,
+    /// Its input.
+    pub input: Value,
+    /// Decides every draw.
+    pub seed: u64,
+    /// The functions.
+    pub invoke: Arc<dyn Invoke>,
+    /// Calls at a time.
+    pub max_concurrent_invocations: usize,
+    /// Whether the result carries the history.
+    pub trace: bool,
+}
+
+/// Why there was no run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A definition is wrong, or needs what is not built.
+    #[error("the definition of {machine:?} cannot be run: {}", shown(.diagnostics))]
+    Definition {
+        /// The machine.
+        machine: String,
+        /// Everything that is wrong with it.
+        diagnostics: Vec<Diagnostic>,
+    },
+    /// The run could not go on.
+    #[error(transparent)]
+    Live(#[from] LiveError),
+}
+
+fn shown(diagnostics: &[Diagnostic]) -> String {
+    diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// How a run went.
+#[derive(Debug, Clone)]
+pub struct RunReport {
+    /// How it ended.
+    pub result: LiveResult,
+    /// The records of the root's history, if they were asked for.
+    pub history: Option<Vec<Record>>,
+}
+
+/// Loads the definitions.
+///
+/// # Errors
+/// [`RunError::Definition`] of the first machine that cannot be run.
+pub fn load(definitions: &BTreeMap<String, Definition>) -> Result<BTreeMap<String, Program>, RunError> {
+    let mut programs = BTreeMap::new();
+    for (machine, definition) in definitions {
+        let program = Program::load(&definition.text, definition.machine_type)
+            .map_err(|diagnostics| RunError::Definition { machine: machine.clone(), diagnostics })?;
+        programs.insert(machine.clone(), program);
+    }
+    Ok(programs)
+}
+
+/// Runs a machine to its end, on the current tokio runtime.
+///
+/// # Errors
+/// [`RunError`] where a definition cannot be run, or the run could not go on.
+pub async fn run(options: RunOptions) -> Result<RunReport, RunError> {
+    let collect = Collect::default();
+    let key = format!("{}:{}", options.root, options.execution_name);
+    let history: Box<dyn HistorySink + Send> =
+        if options.trace { Box::new(collect.clone()) } else { Box::new(crate::driver::history::Discard) };
+    let handle = live::start(LiveOptions {
+        machines: load(&options.definitions)?,
+        root: options.root,
+        execution_name: options.execution_name,
+        input: options.input,
+        seed: options.seed,
+        settings: Settings::default(),
+        invoke: options.invoke,
+        max_concurrent_invocations: options.max_concurrent_invocations,
+        history,
+        recover: None,
+        shuffle: None,
+    })?;
+    let result = handle.wait().await?;
+    let history = options.trace.then(|| {
+        let records = collect.records().into_iter();
+        records
+            .filter(|record| matches!(record, Record::Event { execution, .. } if **execution == *key))
+            .collect()
+    });
+    Ok(RunReport { result, history })
+}
+
+/// The one JSON object that `asl run` prints: `{"status", "output", "error", "cause"[, "history"]}`, or
+/// `{"status": "INVALID_DEFINITION", "cause"}`.
+#[must_use]
+pub fn conformance_line(report: &Result<RunReport, RunError>) -> Value {
+    match report {
+        Err(error @ RunError::Definition { .. }) => {
+            json!({"status": "INVALID_DEFINITION", "cause": error.to_string()})
+        }
+        Err(error) => json!({"status": "FAILED", "error": "Stepgrad.Internal", "cause": error.to_string()}),
+        Ok(RunReport { result, history }) => {
+            let mut line = json!({
+                "status": result.status.name(),
+                "output": result.output,
+                "error": result.error,
+                "cause": result.cause,
+            });
+            if let (Value::Object(members), Some(history)) = (&mut line, history) {
+                members
+                    .insert("history".to_owned(), Value::Array(history.iter().filter_map(traced).collect()));
+            }
+            line
+        }
+    }
+}
+
+/// An event as `--trace` prints it: its type, and the name it carries.
+fn traced(record: &Record) -> Option<Value> {
+    let Record::Event { event, .. } = record else { return None };
+    let mut line = Map::new();
+    line.insert("type".to_owned(), Value::from(event.event_type.name()));
+    if let Some(name) = &event.details.name {
+        line.insert("name".to_owned(), Value::from(&**name));
+    }
+    Some(Value::Object(line))
+}
