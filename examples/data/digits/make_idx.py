@@ -3,7 +3,7 @@
 
     python3 make_idx.py digits.csv.gz [FOLDER]
 
-The same input gives the same bytes: the gzip header carries neither time nor name.
+The same input and zlib give the same bytes: the gzip header carries neither time nor name.
 """
 
 import gzip

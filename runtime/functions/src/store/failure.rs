@@ -5,7 +5,7 @@ use stepgrad_contract::{ErrorKind, FunctionError};
 /// The error of trying to `action` the object or folder `key`.
 pub(super) fn failed(action: &str, key: &str, error: &object_store::Error) -> FunctionError {
     let message = match error {
-        object_store::Error::NotFound { .. } => format!("object {key} is not there"),
+        object_store::Error::NotFound { .. } if action == "read" => format!("object {key} is not there"),
         error => match disk_full(error) {
             true => format!(
                 "cannot {action} object {key}: no space left on the store's disk; free some and try again"
