@@ -1,3 +1,80 @@
-//! The command `stepgrad`.
+//! The command `stepgrad`: one file a verb in [`verbs`]. The only crate that touches the terminal, the
+//! environment and the user's files; training arithmetic is not its business.
 
-fn main() {}
+mod exit;
+mod failure;
+mod local;
+mod output;
+mod project;
+mod record;
+mod show;
+mod verbs;
+
+use clap::{Parser, Subcommand};
+use exit::Exit;
+use output::Format;
+use std::process::ExitCode;
+
+/// Compiles training topologies to AWS Step Functions, and runs the same machines on this computer.
+#[derive(Debug, Parser)]
+#[command(name = "stepgrad", version, after_help = exit::HELP, arg_required_else_help = true)]
+struct Command {
+    #[command(subcommand)]
+    verb: Verb,
+    /// How results are given: text for people, json for programs.
+    #[arg(short = 'o', long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Write a commented spec to start from.
+    Init(verbs::init::Args),
+    /// Check a spec and say all that is wrong with it.
+    Check(verbs::check::Args),
+    /// Explain the code of an error or a warning, e.g. SG003.
+    Explain(verbs::explain::Args),
+    /// Compile a spec to state machines.
+    Compile(verbs::compile::Args),
+    /// Train on this computer.
+    Run(verbs::run::Args),
+    /// List and show the records of runs.
+    #[command(subcommand)]
+    Runs(verbs::runs::Verb),
+    /// Work with any state machine of the Amazon States Language.
+    #[command(subcommand)]
+    Asl(verbs::asl::Verb),
+    /// Print the JSON Schema of specs.
+    Schema(verbs::schema::Args),
+    /// Print the completions of a shell.
+    Completions(verbs::completions::Args),
+}
+
+fn main() -> ExitCode {
+    let command = Command::parse();
+    let result = match command.verb {
+        Verb::Init(args) => verbs::init::run(&args, command.output),
+        Verb::Check(args) => verbs::check::run(&args, command.output),
+        Verb::Explain(args) => verbs::explain::run(&args, command.output),
+        Verb::Compile(args) => verbs::compile::run(&args, command.output),
+        Verb::Run(args) => verbs::run::run(&args, command.output),
+        Verb::Runs(verb) => verbs::runs::run(&verb, command.output),
+        Verb::Asl(verb) => verbs::asl::run(&verb, command.output),
+        Verb::Schema(args) => verbs::schema::run(&args),
+        Verb::Completions(args) => verbs::completions::run::<Command>(&args),
+    };
+    match result {
+        Ok(()) => Exit::Ok.into(),
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                if command.output == Format::Json {
+                    let error = serde_json::json!({"version": 1, "error": failure.message, "exit": failure.exit as u8});
+                    output::json(&error);
+                } else {
+                    output::say(&format!("error: {}", failure.message));
+                }
+            }
+            failure.exit.into()
+        }
+    }
+}

@@ -104,6 +104,14 @@ impl Bundle {
     }
 }
 
+impl Bundle {
+    /// Sets how many rounds' objects a run keeps behind the current one; `None` keeps all.
+    pub fn retain_rounds(&mut self, rounds: Option<u32>) {
+        self.training.retain_rounds = rounds;
+        self.files.insert("training.json".to_owned(), json(&self.training));
+    }
+}
+
 fn function_entry(spec: &Spec, function: Function) -> FunctionEntry {
     let settings = spec.functions.of(function);
     FunctionEntry {

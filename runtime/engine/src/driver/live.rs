@@ -156,6 +156,12 @@ impl Handle {
         self.listener.take().unwrap_or_else(|| self.records.subscribe())
     }
 
+    /// What can end the run while somebody else waits for it.
+    #[must_use]
+    pub fn aborter(&self) -> Aborter {
+        Aborter { control: self.control.clone() }
+    }
+
     /// Ends all executions as ABORTED; [`Handle::wait`] gives the result.
     pub async fn abort(&self, cause: &str) {
         // A run that has ended needs no abort.
@@ -184,6 +190,20 @@ impl Handle {
         let result = run.await.unwrap_or(Err(LiveError::Lost));
         drop(control);
         result
+    }
+}
+
+/// Ends a run; see [`Handle::aborter`].
+#[derive(Debug, Clone)]
+pub struct Aborter {
+    control: mpsc::Sender<Control>,
+}
+
+impl Aborter {
+    /// Ends all executions as ABORTED.
+    pub async fn abort(&self, cause: &str) {
+        // A run that has ended needs no abort.
+        let _ = self.control.send(Control::Abort(cause.to_owned())).await;
     }
 }
 

@@ -1,0 +1,286 @@
+//! A training on this computer: the bundle's machines in the engine, its functions in processes.
+#![expect(clippy::disallowed_methods, reason = "reads the record and the clock")]
+
+pub(crate) mod bootstrap;
+mod functions;
+mod journal;
+mod meter;
+mod watch;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::record::{Record, Run, Status, Totals};
+use crate::show::progress::Progress;
+use chrono::{DateTime, Utc};
+use journal::Journal;
+use meter::Meter;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use stepgrad_asl::document::MachineType;
+use stepgrad_asl::program::{Program, substitute};
+use stepgrad_compiler::bundle::Index;
+use stepgrad_contract::Training;
+use stepgrad_engine::core::{self, Settings};
+use stepgrad_engine::driver::live::{self, LiveOptions, LiveResult};
+use stepgrad_engine::host::{Host, InvocationRecord, LogFolder};
+
+/// The machine that a run starts.
+const ROOT: &str = "train";
+
+/// A run to carry out.
+pub(crate) struct Job {
+    /// Its record.
+    pub(crate) record: Record,
+    /// What stands in its `run.json`.
+    pub(crate) run: Run,
+    /// The binary that runs the functions.
+    pub(crate) bootstrap: PathBuf,
+    /// Function processes at work at once, if the user gave a number.
+    pub(crate) concurrency: Option<usize>,
+    /// Hands replies on in an order drawn from this seed.
+    pub(crate) shuffle: Option<u64>,
+    /// Whether it was begun by another process.
+    pub(crate) resumed: bool,
+    /// Whether nothing is shown.
+    pub(crate) quiet: bool,
+}
+
+/// The time.
+pub(crate) fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+/// Carries a run out to its end, and writes its record.
+pub(crate) fn run(job: Job) -> Result<Run, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Internal, format!("cannot start: {error}")))?;
+    let result = runtime.block_on(carry_out(job));
+    // A call that nobody waits for any more must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+async fn carry_out(job: Job) -> Result<Run, Failure> {
+    let Job { record, mut run, bootstrap, concurrency, shuffle, resumed, quiet } = job;
+    let start = Instant::now();
+    let folder =
+        record.folder.canonicalize().map_err(|error| Failure::file("open", &record.folder, &error))?;
+    let runs = folder.parent().unwrap_or(&folder).to_owned();
+    let index: Index = read_json(&folder.join("bundle/bundle.json"))?;
+    let training: Training = read_json(&folder.join("bundle/training.json"))?;
+
+    let at_work = functions::concurrency(index.max_concurrency, concurrency);
+    let cold = Arc::new(Mutex::new(ColdStarts::default()));
+    let host = host(&index, &bootstrap, at_work, &runs, &run.root, &folder, &cold)?;
+    let settings = Settings::default();
+    let machines = machines(&index, &folder.join("bundle"), &settings, &host)?;
+    let meter = Arc::new(Meter::new(Arc::new(host.clone())));
+    let progress = Arc::new(Progress::new(quiet));
+    let (journal, recover) =
+        Journal::open(&runs, &run.run, &training, Arc::clone(&progress), start, resumed)?;
+    let counts = journal.counts();
+    progress.say(&format!(
+        "run {}: {} peers, {at_work} function processes at once, record in {}",
+        run.run,
+        training.peers,
+        record.folder.display()
+    ));
+    let options = LiveOptions {
+        machines,
+        root: ROOT.to_owned(),
+        execution_name: run.run.clone(),
+        input: json!({"run": run.run}),
+        seed: run.seed,
+        settings,
+        invoke: Arc::clone(&meter) as Arc<_>,
+        max_concurrent_invocations: at_work,
+        history: Box::new(journal),
+        recover: (!recover.is_empty()).then_some(recover),
+        shuffle,
+    };
+    let ended = drive(options).await;
+    progress.finish();
+    host.shutdown().await;
+
+    let measured = meter.measured();
+    let totals = host.totals();
+    let cold = *cold.lock().unwrap_or_else(PoisonError::into_inner);
+    let counts = *counts.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = run.totals;
+    run.totals = Totals {
+        seconds: before.seconds + start.elapsed().as_secs_f64(),
+        compute_seconds: before.compute_seconds + measured.compute.as_secs_f64(),
+        exchange_seconds: before.exchange_seconds + measured.exchange.as_secs_f64(),
+        setup_seconds: before.setup_seconds + measured.setup.as_secs_f64(),
+        waiting_seconds: before.waiting_seconds + measured.waiting.as_secs_f64(),
+        invocations: before.invocations + measured.invocations,
+        failed_invocations: before.failed_invocations + measured.errors,
+        cold_starts: before.cold_starts + totals.cold_starts,
+        cold_start_seconds: before.cold_start_seconds + cold.milliseconds / 1_000.0,
+        gb_seconds: before.gb_seconds + totals.gb_seconds,
+        payload_bytes: before.payload_bytes + measured.payload_bytes,
+        // Counted on the whole history, the recorded part included.
+        transitions: counts.transitions,
+        executions: counts.executions,
+    };
+    run.finished = Some(now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
+    match ended {
+        Ok(result) => conclude(&mut run, result),
+        Err(failure) => {
+            // The run can be continued when what kept it from going on is mended.
+            run.finished = None;
+            record.write(&run)?;
+            return Err(failure);
+        }
+    }
+    record.write(&run)?;
+    Ok(run)
+}
+
+/// Runs to the end, or to the user's interruption.
+async fn drive(options: LiveOptions) -> Result<LiveResult, Failure> {
+    let handle = live::start(options).map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
+    let abort = handle.aborter();
+    let interrupted = tokio::spawn(async move {
+        interruption().await;
+        abort.abort("interrupted by the user").await;
+    });
+    let result = handle.wait().await;
+    interrupted.abort();
+    result.map_err(|error| Failure::new(Exit::Internal, error.to_string()))
+}
+
+/// Waits for Ctrl-C or a request to end.
+async fn interruption() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => {
+            // Ctrl-C alone then.
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct ColdStarts {
+    milliseconds: f64,
+}
+
+fn host(
+    index: &Index,
+    bootstrap: &Path,
+    at_work: usize,
+    runs: &Path,
+    root: &Path,
+    folder: &Path,
+    cold: &Arc<Mutex<ColdStarts>>,
+) -> Result<Host, Failure> {
+    let logs = folder.join("logs");
+    let sink = LogFolder::new(&logs).map_err(|error| Failure::file("create", &logs, &error))?;
+    let cold = Arc::clone(cold);
+    let observer = move |record: &InvocationRecord| {
+        cold.lock().unwrap_or_else(PoisonError::into_inner).milliseconds += record.init_ms.unwrap_or(0.0);
+    };
+    let config = functions::host(bootstrap, at_work);
+    Host::new(config, functions::functions(index, runs, root), Arc::new(sink), Arc::new(observer))
+        .map_err(|error| Failure::new(Exit::Internal, error.to_string()))
+}
+
+/// The bundle's machines, with what their placeholders stand for on this computer.
+fn machines(
+    index: &Index,
+    bundle: &Path,
+    settings: &Settings,
+    host: &Host,
+) -> Result<BTreeMap<String, Program>, Failure> {
+    let functions = index.functions.iter().map(|entry| (name(&entry.placeholder), host.arn(&entry.name)));
+    let children =
+        index.machines.iter().map(|entry| (name(&entry.placeholder), settings.machine(&entry.name)));
+    let placeholders: BTreeMap<_, _> = functions.chain(children).collect();
+    let mut machines = BTreeMap::new();
+    for entry in &index.machines {
+        let path = bundle.join(&entry.file);
+        let text = std::fs::read_to_string(&path).map_err(|error| Failure::file("read", &path, &error))?;
+        let program =
+            Program::load(&substitute(&text, &placeholders), MachineType::Standard).map_err(|findings| {
+                let findings: Vec<_> = findings.iter().map(ToString::to_string).collect();
+                Failure::new(
+                    Exit::Invalid,
+                    format!("{} cannot be run: {}", path.display(), findings.join("; ")),
+                )
+            })?;
+        machines.insert(entry.name.clone(), program);
+    }
+    Ok(machines)
+}
+
+/// A placeholder's name, without `${` and `}`.
+fn name(placeholder: &str) -> String {
+    placeholder.trim_start_matches("${").trim_end_matches('}').to_owned()
+}
+
+/// Writes how the engine ended into the record.
+fn conclude(run: &mut Run, result: LiveResult) {
+    run.status = match result.status {
+        core::Status::Succeeded => Status::Succeeded,
+        core::Status::Failed => Status::Failed,
+        core::Status::TimedOut => Status::TimedOut,
+        core::Status::Aborted => Status::Aborted,
+    };
+    run.result = result.output.and_then(|output| serde_json::from_value(output).ok());
+    (run.error, run.cause) = innermost(result.error, result.cause);
+}
+
+/// The error of the execution that failed first. A parent's cause is the JSON of its child, whose own cause may
+/// be that of another.
+fn innermost(error: Option<String>, cause: Option<String>) -> (Option<String>, Option<String>) {
+    let child = cause.as_deref().and_then(|cause| serde_json::from_str::<serde_json::Value>(cause).ok());
+    let text = |value: &serde_json::Value, key: &str| {
+        value.get(key).and_then(|text| text.as_str().map(str::to_owned))
+    };
+    if let Some(child) = &child {
+        if let Some(inner) = text(child, "Error") {
+            return innermost(Some(inner), text(child, "Cause"));
+        }
+        // A function's error: its type is the error's name already.
+        if let Some(message) = text(child, "errorMessage") {
+            return (text(child, "errorType").or(error), Some(message));
+        }
+    }
+    (error, cause)
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Failure> {
+    let bytes = std::fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Failure::new(Exit::Internal, format!("{} is damaged: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::innermost;
+
+    #[test]
+    fn the_error_that_came_first_is_told() {
+        let function = r#"{"errorType":"Stepgrad.NotFinite","errorMessage":"lower the learning rate"}"#;
+        let round = serde_json::json!({"Status": "FAILED", "Error": "Stepgrad.NotFinite", "Cause": function});
+        let segment =
+            serde_json::json!({"Status": "FAILED", "Error": "States.TaskFailed", "Cause": round.to_string()});
+        let (error, cause) = innermost(Some("States.TaskFailed".to_owned()), Some(segment.to_string()));
+        assert_eq!(error.as_deref(), Some("Stepgrad.NotFinite"));
+        assert_eq!(cause.as_deref(), Some("lower the learning rate"));
+        let plain = innermost(Some("Stepgrad.QuorumLost".to_owned()), Some("fewer peers".to_owned()));
+        assert_eq!(plain, (Some("Stepgrad.QuorumLost".to_owned()), Some("fewer peers".to_owned())));
+    }
+}

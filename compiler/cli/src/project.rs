@@ -1,0 +1,202 @@
+//! A spec on this machine: where it is, where its data is, what it compiles to.
+#![expect(clippy::disallowed_methods, reason = "reads the user's files")]
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{self, Format};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use stepgrad_compiler::diagnostic::{self, Diagnostic, Source};
+use stepgrad_compiler::lower::Templates;
+use stepgrad_compiler::spec::{self, Override, Spec};
+use stepgrad_compiler::{Compilation, CompileError};
+
+/// Bytes that are read of a spec at the most: a little more than the compiler takes, so that it is the
+/// compiler that refuses.
+const READ_LIMIT: u64 = 2 << 20;
+
+/// What names a spec on the command line.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SpecArgs {
+    /// The spec; `-` reads it from stdin.
+    pub(crate) spec: PathBuf,
+    /// Override a key, e.g. --set training.epochs=3; can be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_override)]
+    pub(crate) overrides: Vec<Override>,
+    /// A folder with changed copies of the templates (see `templates/README.md`).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) templates: Option<PathBuf>,
+}
+
+fn parse_override(text: &str) -> Result<Override, String> {
+    match text.split_once('=') {
+        Some((path, value)) if !path.is_empty() => {
+            Ok(Override { path: path.to_owned(), value: value.to_owned() })
+        }
+        _ => Err("give KEY=VALUE, e.g. training.epochs=3".to_owned()),
+    }
+}
+
+/// A spec that was read and understood.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// As it was named.
+    pub(crate) name: String,
+    text: String,
+    /// The spec.
+    pub(crate) spec: Spec,
+    warnings: Vec<Diagnostic>,
+}
+
+impl Loaded {
+    /// Reads and checks the spec; says all that is wrong.
+    pub(crate) fn load(args: &SpecArgs, format: Format) -> Result<Self, Failure> {
+        let name =
+            if args.spec == Path::new("-") { "stdin".to_owned() } else { args.spec.display().to_string() };
+        let text = read(&args.spec)?;
+        let source = Source { name: &name, text: &text };
+        match spec::parse(&source, &args.overrides) {
+            Ok((spec, warnings)) => Ok(Self { name, text, spec, warnings }),
+            Err(diagnostics) => Err(tell(&diagnostics, &source, format, Exit::Invalid)),
+        }
+    }
+
+    /// Compiles it; says all that is wrong, and the warnings.
+    pub(crate) fn compile(&self, args: &SpecArgs, format: Format) -> Result<Compilation, Failure> {
+        let templates = match &args.templates {
+            None => Templates::embedded(),
+            Some(folder) => Templates::with(read_templates(folder)?),
+        }
+        .map_err(|error| Failure::new(Exit::Invalid, error.to_string()))?;
+        match stepgrad_compiler::compile(&self.spec, &templates) {
+            Ok(compiled) => {
+                let warnings: Vec<_> = self.warnings.iter().chain(&compiled.warnings).cloned().collect();
+                if format == Format::Text && !warnings.is_empty() {
+                    output::say(&diagnostic::render(&warnings, &self.source(), output::colour()));
+                }
+                Ok(compiled)
+            }
+            Err(CompileError::Limits(diagnostics)) => {
+                Err(tell(&diagnostics, &self.source(), format, Exit::Limit))
+            }
+            Err(CompileError::Lower(error)) => Err(Failure::new(Exit::Invalid, error.to_string())),
+        }
+    }
+
+    /// The spec's warnings and `more`, as data.
+    pub(crate) fn findings(&self, more: &[Diagnostic]) -> Value {
+        let all: Vec<_> = self.warnings.iter().chain(more).cloned().collect();
+        diagnostic::to_json(&all, &self.source())
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source { name: &self.name, text: &self.text }
+    }
+
+    /// The folder that relative paths of the spec start from: the spec's own where they are found there, else
+    /// the current one.
+    pub(crate) fn root(&self, args: &SpecArgs, relative: &[&str]) -> Result<PathBuf, Failure> {
+        let own = if args.spec == Path::new("-") { None } else { args.spec.parent() };
+        let own = own.map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+        let candidates: Vec<&Path> = own.into_iter().chain([Path::new(".")]).collect();
+        for candidate in &candidates {
+            if relative.iter().all(|path| candidate.join(path).exists()) {
+                let root =
+                    candidate.canonicalize().map_err(|error| Failure::file("open", candidate, &error))?;
+                for path in relative {
+                    let target = root.join(path);
+                    let target =
+                        target.canonicalize().map_err(|error| Failure::file("open", &target, &error))?;
+                    if !target.starts_with(&root) {
+                        let what = format!(
+                            "{path} leads out of {}, to {}: copy what it names into the project",
+                            root.display(),
+                            target.display()
+                        );
+                        return Err(Failure::new(Exit::Invalid, what));
+                    }
+                }
+                return Ok(root);
+            }
+        }
+        let looked: Vec<_> = candidates.iter().map(|folder| format!("{}", folder.display())).collect();
+        let missing: Vec<_> = relative
+            .iter()
+            .filter(|path| !candidates.iter().any(|candidate| candidate.join(path).exists()))
+            .map(|path| (*path).to_owned())
+            .collect();
+        let missing = if missing.is_empty() {
+            relative.iter().map(|path| (*path).to_owned()).collect()
+        } else {
+            missing
+        };
+        Err(Failure::new(
+            Exit::Invalid,
+            format!(
+                "{} is not there: paths in a spec start at the spec's folder or the current one (looked in {})",
+                missing.join(", "),
+                looked.join(", ")
+            ),
+        ))
+    }
+}
+
+/// Gives the diagnostics as text or data.
+fn tell(diagnostics: &[Diagnostic], source: &Source<'_>, format: Format, exit: Exit) -> Failure {
+    if format == Format::Json {
+        let findings = diagnostic::to_json(diagnostics, source);
+        output::json(&json!({"version": 1, "valid": false, "diagnostics": findings}));
+    } else {
+        output::say(&diagnostic::render(diagnostics, source, output::colour()));
+    }
+    Failure::told(exit)
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    let failed = |error: std::io::Error| {
+        let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::Usage } else { Exit::Internal };
+        Failure::new(exit, format!("cannot read {}: {error}", path.display()))
+    };
+    if path == Path::new("-") {
+        std::io::stdin().lock().take(READ_LIMIT).read_to_end(&mut bytes).map_err(failed)?;
+    } else {
+        let file = std::fs::File::open(path).map_err(failed)?;
+        file.take(READ_LIMIT).read_to_end(&mut bytes).map_err(failed)?;
+    }
+    // A cut at the limit may fall into a character; the compiler refuses a text of this size in any case.
+    let cut = bytes.len() as u64 == READ_LIMIT;
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(text),
+        Err(error) if cut => Ok(String::from_utf8_lossy(error.as_bytes()).into_owned()),
+        Err(error) => {
+            let place = error.utf8_error().valid_up_to();
+            let line = error.as_bytes()[..place].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let what =
+                format!("{}:{line}: not UTF-8 at byte {place}: save the spec as UTF-8", path.display());
+            Err(Failure::new(Exit::Invalid, what))
+        }
+    }
+}
+
+fn read_templates(folder: &Path) -> Result<BTreeMap<String, String>, Failure> {
+    let mut texts = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(current) = folders.pop() {
+        let entries = std::fs::read_dir(&current).map_err(|error| Failure::file("read", &current, &error))?;
+        for entry in entries {
+            let path = entry.map_err(|error| Failure::file("read", &current, &error))?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "json") {
+                let text =
+                    std::fs::read_to_string(&path).map_err(|error| Failure::file("read", &path, &error))?;
+                let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+                texts.insert(name, text);
+            }
+        }
+    }
+    Ok(texts)
+}

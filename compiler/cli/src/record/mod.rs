@@ -1,0 +1,204 @@
+//! A run's record: the folder `runs/<id>/`, which is also the root of the run's objects.
+//!
+//! | file | what |
+//! |---|---|
+//! | `run.json` | spec digest, seed, versions, status, totals; replaced whole at each change |
+//! | `history.jsonl` | every event of every execution; also the log that a killed run continues from |
+//! | `metrics.jsonl` | a line for each round |
+//! | `bundle/` | what was compiled |
+//! | `objects/` | what functions read and wrote |
+//! | `logs/` | what functions printed |
+//! | `init.safetensors`, `model.safetensors` | the parameters before and after |
+#![expect(clippy::disallowed_methods, reason = "reads and writes the record")]
+
+mod id;
+mod lines;
+
+pub(crate) use id::new_id;
+pub(crate) use lines::Lines;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use stepgrad_contract::events::FinishReply;
+
+/// The version of `run.json`.
+pub(crate) const VERSION: u32 = 1;
+
+/// `run.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Run {
+    /// [`VERSION`].
+    pub(crate) version: u32,
+    /// The run's id.
+    pub(crate) run: String,
+    /// The spec's name.
+    pub(crate) name: String,
+    /// SHA-256 of the bundle's `spec.json`.
+    pub(crate) spec_sha256: String,
+    /// The seed.
+    pub(crate) seed: u64,
+    /// The version of stepgrad.
+    pub(crate) stepgrad: String,
+    /// The folder that the spec's paths start from.
+    pub(crate) root: PathBuf,
+    /// When it was started, RFC 3339.
+    pub(crate) started: String,
+    /// When it ended, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) finished: Option<String>,
+    /// Where it stands, with the names of Step Functions.
+    pub(crate) status: Status,
+    /// The error's name, where it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+    /// The error's cause, where it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cause: Option<String>,
+    /// What `finish` replied, where it succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) result: Option<FinishReply>,
+    /// Sums over all processes that worked on the run.
+    pub(crate) totals: Totals,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum Status {
+    /// It goes on, or was killed: `run --resume` continues it.
+    Running,
+    /// It trained a model.
+    Succeeded,
+    /// It ended with an error.
+    Failed,
+    /// It took longer than it may.
+    TimedOut,
+    /// The user ended it.
+    Aborted,
+}
+
+impl Status {
+    /// As Step Functions writes it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Running => "RUNNING",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+            Self::TimedOut => "TIMED_OUT",
+            Self::Aborted => "ABORTED",
+        }
+    }
+}
+
+/// Sums over a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Totals {
+    /// Of the clock.
+    pub(crate) seconds: f64,
+    /// Of which some function computed the model.
+    pub(crate) compute_seconds: f64,
+    /// Of which functions only moved tensors.
+    pub(crate) exchange_seconds: f64,
+    /// Of which functions only read the data, or initialised or wrote the model.
+    pub(crate) setup_seconds: f64,
+    /// Of which no function was being called.
+    pub(crate) waiting_seconds: f64,
+    /// Calls of functions.
+    pub(crate) invocations: u64,
+    /// Calls that ended in an error; the workflow made them again or gave up.
+    pub(crate) failed_invocations: u64,
+    /// Processes started.
+    pub(crate) cold_starts: u64,
+    /// Seconds that starting them took, summed over processes.
+    pub(crate) cold_start_seconds: f64,
+    /// Memory reserved × time billed, in GB seconds.
+    pub(crate) gb_seconds: f64,
+    /// Bytes of events and replies.
+    pub(crate) payload_bytes: u64,
+    /// State transitions, which is what Step Functions bills.
+    pub(crate) transitions: u64,
+    /// Executions, children included.
+    pub(crate) executions: u64,
+}
+
+/// A run's folder, held by this process.
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// The folder.
+    pub(crate) folder: PathBuf,
+    /// Keeps a second process from working on the same run.
+    _lock: File,
+}
+
+impl Record {
+    /// Makes the folder of a new run.
+    pub(crate) fn create(runs: &Path, id: &str) -> Result<Self, Failure> {
+        std::fs::create_dir_all(runs).map_err(|error| Failure::file("create", runs, &error))?;
+        let folder = runs.join(id);
+        std::fs::create_dir(&folder).map_err(|error| Failure::file("create", &folder, &error))?;
+        Self::lock(folder)
+    }
+
+    /// Takes the folder of a run that was begun.
+    pub(crate) fn open(runs: &Path, id: &str) -> Result<Self, Failure> {
+        let folder = folder_of(runs, id)?;
+        Self::lock(folder)
+    }
+
+    fn lock(folder: PathBuf) -> Result<Self, Failure> {
+        let path = folder.join("run.lock");
+        let lock = File::create(&path).map_err(|error| Failure::file("create", &path, &error))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { folder, _lock: lock }),
+            Err(std::fs::TryLockError::WouldBlock) => Err(Failure::new(
+                Exit::Usage,
+                format!("{} is being worked on by another process", folder.display()),
+            )),
+            Err(std::fs::TryLockError::Error(error)) => Err(Failure::file("lock", &path, &error)),
+        }
+    }
+
+    /// Writes `run.json`, whole or not at all.
+    pub(crate) fn write(&self, run: &Run) -> Result<(), Failure> {
+        let mut text = serde_json::to_vec_pretty(run)
+            .map_err(|error| Failure::new(Exit::Internal, format!("cannot write the record: {error}")))?;
+        text.push(b'\n');
+        self.replace("run.json", &text)
+    }
+
+    /// Writes a file of the record, whole or not at all.
+    pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        let path = self.folder.join(name);
+        let partial = self.folder.join(format!("{name}.partial"));
+        let folder = path.parent().unwrap_or(&self.folder);
+        std::fs::create_dir_all(folder).map_err(|error| Failure::file("create", folder, &error))?;
+        let written = File::create(&partial)
+            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+            .and_then(|()| std::fs::rename(&partial, &path));
+        written.map_err(|error| Failure::file("write", &path, &error))
+    }
+}
+
+/// The folder of the run `id`.
+pub(crate) fn folder_of(runs: &Path, id: &str) -> Result<PathBuf, Failure> {
+    let plain = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let folder = runs.join(id);
+    if plain && folder.join("run.json").is_file() {
+        return Ok(folder);
+    }
+    let what = format!("there is no run {id} in {}; `stepgrad runs list` shows them", runs.display());
+    Err(Failure::new(Exit::Usage, what))
+}
+
+/// Reads the `run.json` of a folder.
+pub(crate) fn read(folder: &Path) -> Result<Run, Failure> {
+    let path = folder.join("run.json");
+    let text = std::fs::read_to_string(&path).map_err(|error| Failure::file("read", &path, &error))?;
+    serde_json::from_str(&text).map_err(|error| {
+        Failure::new(Exit::Internal, format!("{} is not a run's record: {error}", path.display()))
+    })
+}

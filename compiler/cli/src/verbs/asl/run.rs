@@ -1,0 +1,104 @@
+//! `stepgrad asl run`: one state machine, from its start to its end, in one line of JSON.
+
+use super::{Type, read};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use stepgrad_engine::integrations::lambda::{Invoke, InvokeError, InvokeReply};
+use stepgrad_engine::integrations::lambda_endpoint::LambdaEndpoint;
+use stepgrad_engine::run::{Definition, RunOptions, conformance_line};
+
+/// The name of the machine that `--definition` gives.
+const ROOT: &str = "main";
+/// Calls of functions at once: Lambda's own default for an account.
+const CALLS_AT_ONCE: usize = 1_000;
+
+/// What it takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The definition, a JSON file.
+    #[arg(long, value_name = "FILE")]
+    definition: PathBuf,
+    /// The input, a JSON file; {} if not given.
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// The type of the state machine.
+    #[arg(long = "type", value_enum, ignore_case = true, default_value_t)]
+    kind: Type,
+    /// Where functions are called: POST URL/2015-03-31/functions/NAME/invocations.
+    #[arg(long, value_name = "URL")]
+    lambda_endpoint: Option<String>,
+    /// A machine that can be started as a child; can be repeated.
+    #[arg(long = "machine", value_name = "NAME=FILE", value_parser = parse_machine)]
+    machines: Vec<(String, PathBuf)>,
+    /// Give the history's events as well.
+    #[arg(long)]
+    trace: bool,
+}
+
+fn parse_machine(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, file)) if !name.is_empty() && name != ROOT => Ok((name.to_owned(), PathBuf::from(file))),
+        Some((ROOT, _)) => Err(format!("{ROOT} is the name of the machine that --definition gives")),
+        _ => Err("give NAME=FILE".to_owned()),
+    }
+}
+
+/// Answers every call with the error of a function that is not there.
+struct NoFunctions;
+
+impl Invoke for NoFunctions {
+    fn invoke<'a>(
+        &'a self,
+        function: &'a str,
+        _: bytes::Bytes,
+    ) -> futures::future::BoxFuture<'a, Result<InvokeReply, InvokeError>> {
+        Box::pin(async move {
+            Err(InvokeError {
+                error: "Lambda.ResourceNotFoundException".to_owned(),
+                cause: format!("{function} cannot be called: say where functions are with --lambda-endpoint"),
+            })
+        })
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let input: Value = match &args.input {
+        None => json!({}),
+        Some(path) => serde_json::from_str(&read(path)?).map_err(|error| {
+            Failure::new(Exit::Invalid, format!("{} is not JSON: {error}", path.display()))
+        })?,
+    };
+    let definition = |path: &PathBuf, machine_type| read(path).map(|text| Definition { text, machine_type });
+    let mut definitions =
+        BTreeMap::from([(ROOT.to_owned(), definition(&args.definition, args.kind.into())?)]);
+    for (name, path) in &args.machines {
+        definitions.insert(name.clone(), definition(path, Type::Standard.into())?);
+    }
+    let invoke: Arc<dyn Invoke> = match &args.lambda_endpoint {
+        None => Arc::new(NoFunctions),
+        Some(url) => {
+            Arc::new(LambdaEndpoint::new(url).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?)
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Internal, format!("cannot start: {error}")))?;
+    let report = runtime.block_on(stepgrad_engine::run::run(RunOptions {
+        definitions,
+        root: ROOT.to_owned(),
+        execution_name: "execution".to_owned(),
+        input,
+        seed: 0,
+        invoke,
+        max_concurrent_invocations: CALLS_AT_ONCE,
+        trace: args.trace,
+    }));
+    output::json(&conformance_line(&report));
+    Ok(())
+}

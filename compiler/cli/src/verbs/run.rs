@@ -1,0 +1,159 @@
+//! `stepgrad run SPEC`: trains on this computer, with progress, a record, and a table of where the time went.
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::local::{self, Job};
+use crate::output::{self, Format};
+use crate::project::{Loaded, SpecArgs};
+use crate::record::{self, Record, Run, Status, Totals, new_id};
+use crate::show::summary;
+use crate::verbs::compile;
+use std::path::{Path, PathBuf};
+use stepgrad_compiler::bundle::Bundle;
+use stepgrad_contract::keys;
+
+/// What it takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    spec: Option<SpecArgs>,
+    /// Continue this run, which was killed or aborted, instead of starting one.
+    #[arg(long, value_name = "ID", conflicts_with = "spec")]
+    resume: Option<String>,
+    /// The folder of records.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    runs: PathBuf,
+    /// The binary that runs the functions; the one beside this executable if not given.
+    #[arg(long, value_name = "FILE")]
+    bootstrap: Option<PathBuf>,
+    /// Function processes at work at once, within functions.max_concurrency; twice the processors if not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    concurrency: Option<u16>,
+    /// Keep the objects of this many rounds behind the current one, or of all.
+    #[arg(long, value_name = "N|all", default_value = "1", value_parser = parse_retain)]
+    retain_rounds: Retain,
+    /// Deliver the functions' replies in an order drawn from this seed, to show that the order has no effect.
+    #[arg(long, value_name = "SEED")]
+    shuffle: Option<u64>,
+}
+
+/// Rounds whose objects are kept.
+#[derive(Debug, Clone, Copy)]
+struct Retain(Option<u32>);
+
+fn parse_retain(text: &str) -> Result<Retain, String> {
+    match text {
+        "all" => Ok(Retain(None)),
+        number => match number.parse() {
+            Ok(rounds) if rounds >= 1 => Ok(Retain(Some(rounds))),
+            _ => Err("give a number from 1, or all".to_owned()),
+        },
+    }
+}
+
+pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
+    let bootstrap = local::bootstrap::find(args.bootstrap.as_deref())?;
+    let (record, run, resumed) = match (&args.spec, &args.resume) {
+        (_, Some(id)) => {
+            let (record, run) = resume(&args.runs, id)?;
+            (record, run, true)
+        }
+        (Some(spec), None) => {
+            let (record, run) = begin(args, spec, format)?;
+            (record, run, false)
+        }
+        (None, None) => {
+            return Err(Failure::new(Exit::Usage, "name a spec, or a run to continue with --resume"));
+        }
+    };
+    let job = Job {
+        record,
+        run,
+        bootstrap,
+        concurrency: args.concurrency.map(usize::from),
+        shuffle: args.shuffle,
+        resumed,
+        quiet: format == Format::Json,
+    };
+    let run = local::run(job)?;
+    if format == Format::Json {
+        output::json(&summary::line(&run));
+    } else {
+        output::data(&format!("{}\n", summary::text(&run)));
+    }
+    if run.status == Status::Succeeded { Ok(()) } else { Err(Failure::told(Exit::RunFailed)) }
+}
+
+/// Compiles the spec and lays out the record of a new run.
+fn begin(args: &Args, spec: &SpecArgs, format: Format) -> Result<(Record, Run), Failure> {
+    let loaded = Loaded::load(spec, format)?;
+    let mut bundle = loaded.compile(spec, format)?.bundle;
+    bundle.retain_rounds(args.retain_rounds.0);
+    let root = loaded.root(spec, &sources(&loaded))?;
+    let id = new_id(&bundle.index.name, local::now(), std::process::id());
+    let record = Record::create(&args.runs, &id)?;
+    compile::write(&bundle, &record.folder.join("bundle"))?;
+    place(&bundle, &loaded, &root, &record, &id)?;
+    let run = Run {
+        version: record::VERSION,
+        run: id,
+        name: bundle.index.name.clone(),
+        spec_sha256: bundle.index.spec_sha256.clone(),
+        seed: bundle.training.seed,
+        stepgrad: env!("CARGO_PKG_VERSION").to_owned(),
+        root,
+        started: local::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+        finished: None,
+        status: Status::Running,
+        error: None,
+        cause: None,
+        result: None,
+        totals: Totals::default(),
+    };
+    record.write(&run)?;
+    Ok((record, run))
+}
+
+/// The files that the spec names.
+fn sources(loaded: &Loaded) -> Vec<&str> {
+    let data = &loaded.spec.data;
+    let held_out = match data.validation.as_ref().map(|validation| &validation.value) {
+        Some(stepgrad_compiler::spec::Validation::Source { source }) => Some(source),
+        _ => None,
+    };
+    let named = [data.source.as_ref(), held_out, loaded.spec.model.torchscript.as_ref()];
+    named.into_iter().flatten().map(|path| path.value.as_str()).collect()
+}
+
+/// Puts what every function reads into the run's objects.
+#[expect(clippy::disallowed_methods, reason = "the verb writes files")]
+fn place(bundle: &Bundle, loaded: &Loaded, root: &Path, record: &Record, id: &str) -> Result<(), Failure> {
+    let below = |key: String| key.strip_prefix(&format!("{id}/")).map(str::to_owned).unwrap_or(key);
+    let training = bundle.files.get("training.json").map(Vec::as_slice).unwrap_or_default();
+    record.replace(&below(keys::training(id)), training)?;
+    if let Some(module) = &loaded.spec.model.torchscript {
+        let path = root.join(&module.value);
+        let bytes = std::fs::read(&path).map_err(|error| Failure::file("read", &path, &error))?;
+        record.replace(&below(keys::torchscript(id)), &bytes)?;
+    }
+    Ok(())
+}
+
+/// Takes up a run that was begun.
+fn resume(runs: &Path, id: &str) -> Result<(Record, Run), Failure> {
+    let record = Record::open(runs, id)?;
+    let mut run = record::read(&record.folder)?;
+    match run.status {
+        Status::Running | Status::Aborted => {}
+        ended => {
+            let what = format!("run {id} is {}: only a killed or aborted one can be continued", ended.name());
+            return Err(Failure::new(Exit::Usage, what));
+        }
+    }
+    run.status = Status::Running;
+    run.finished = None;
+    run.error = None;
+    run.cause = None;
+    record.write(&run)?;
+    Ok((record, run))
+}

@@ -1,0 +1,122 @@
+//! `stepgrad runs list|show`: the records of runs on this computer.
+#![expect(clippy::disallowed_methods, reason = "the verb reads files")]
+
+use crate::failure::Failure;
+use crate::output::{self, Format};
+use crate::record::{self, Run};
+use crate::show::summary;
+use comfy_table::{Table, presets};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// What can be done with records.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    /// List all runs, the newest last.
+    List(ListArgs),
+    /// Show one run with its rounds.
+    Show(ShowArgs),
+}
+
+/// What `list` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    /// The folder of records.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    runs: PathBuf,
+}
+
+/// What `show` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShowArgs {
+    /// The run's id.
+    id: String,
+    /// The folder of records.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    runs: PathBuf,
+}
+
+pub(crate) fn run(verb: &Verb, format: Format) -> Result<(), Failure> {
+    match verb {
+        Verb::List(args) => list(&args.runs, format),
+        Verb::Show(args) => show(args, format),
+    }
+}
+
+fn list(folder: &Path, format: Format) -> Result<(), Failure> {
+    let mut runs: Vec<Run> = Vec::new();
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => Some(entries),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Failure::file("read", folder, &error)),
+    };
+    for entry in entries.into_iter().flatten() {
+        let path = entry.map_err(|error| Failure::file("read", folder, &error))?.path();
+        if !path.join("run.json").is_file() {
+            continue;
+        }
+        match record::read(&path) {
+            Ok(run) => runs.push(run),
+            // One damaged record must not hide the others.
+            Err(failure) => output::say(&format!("warning: {}", failure.message)),
+        }
+    }
+    runs.sort_by(|one, other| (&one.started, &one.run).cmp(&(&other.started, &other.run)));
+    if format == Format::Json {
+        output::json(&json!({"version": 1, "runs": runs.iter().map(summary::line).collect::<Vec<_>>()}));
+        return Ok(());
+    }
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_header(["run", "status", "rounds", "accuracy", "seconds", "started"]);
+    for run in &runs {
+        let result = run.result.as_ref();
+        let accuracy = result.and_then(|result| result.validation).map(|validation| validation.accuracy);
+        table.add_row([
+            run.run.clone(),
+            run.status.name().to_owned(),
+            result.map_or_else(String::new, |result| result.rounds.to_string()),
+            accuracy.map_or_else(String::new, |accuracy| format!("{:.2} %", accuracy * 100.0)),
+            format!("{:.1}", run.totals.seconds),
+            run.started.clone(),
+        ]);
+    }
+    output::data(&format!("{}\n", table.trim_fmt()));
+    Ok(())
+}
+
+fn show(args: &ShowArgs, format: Format) -> Result<(), Failure> {
+    let folder = record::folder_of(&args.runs, &args.id)?;
+    let run = record::read(&folder)?;
+    let path = folder.join("metrics.jsonl");
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(Failure::file("read", &path, &error)),
+    };
+    // The last line of a run that was killed may be torn.
+    let rounds: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    if format == Format::Json {
+        output::json(&json!({"version": 1, "run": run, "rounds": rounds}));
+        return Ok(());
+    }
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_header(["round", "epochs", "loss", "accuracy", "rate", "members", "replica"]);
+    let number = |value: &Value| value.as_f64().map_or_else(String::new, |number| format!("{number:.4}"));
+    for round in &rounds {
+        table.add_row([
+            round["round"].to_string(),
+            round["epochs"].to_string(),
+            number(&round["training"]["loss"]),
+            number(&round["validation"]["accuracy"]),
+            number(&round["learning_rate"]),
+            round["members"].to_string(),
+            round["replica"].as_str().and_then(|digest| digest.get(..12)).unwrap_or_default().to_owned(),
+        ]);
+    }
+    output::data(&format!("{}\n{}\n", table.trim_fmt(), summary::text(&run)));
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! Killed processes: a function's, and the command's own. Real signals to real processes.
+#![allow(clippy::disallowed_methods, reason = "tests read files and start processes")]
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use stepgrad_tests::{Ended, command, small_spec, stepgrad, wait_for};
+
+/// A training long enough to be hit in the middle.
+fn project(folder: &Path) {
+    let spec = small_spec("peer_to_peer", "gradient_averaging", "{batches: 1}", 3)
+        .replace("epochs: 3", "epochs: 12");
+    std::fs::write(folder.join("train.yaml"), spec).unwrap();
+}
+
+fn start(folder: &Path, arguments: &[&str]) -> Child {
+    command(folder, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn end(child: Child) -> Ended {
+    child.wait_with_output().unwrap().into()
+}
+
+/// The record of the only run, once `rounds` rounds are in it.
+fn after_rounds(folder: &Path, rounds: usize) -> PathBuf {
+    wait_for("rounds to be recorded", || {
+        let record = std::fs::read_dir(folder.join("runs")).ok()?.next()?.ok()?.path();
+        let text = std::fs::read_to_string(record.join("metrics.jsonl")).ok()?;
+        (text.lines().count() >= rounds).then_some(record)
+    })
+}
+
+/// The processes whose parent is `parent`.
+fn children(parent: u32) -> Vec<i32> {
+    let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    entries
+        .filter_map(|entry| {
+            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+            let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+            // After the name in parentheses: state, then the parent.
+            let fields: Vec<_> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+            (fields[1] == parent.to_string() && fields[0] != "Z").then_some(pid)
+        })
+        .collect()
+}
+
+fn baseline() -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    project(folder.path());
+    stepgrad(folder.path(), &["run", "train.yaml", "-o", "json"]).exits(0).json()
+}
+
+#[test]
+fn a_killed_function_process_changes_nothing_in_the_result() {
+    let expected = baseline();
+    let folder = tempfile::tempdir().unwrap();
+    project(folder.path());
+    let run = start(folder.path(), &["run", "train.yaml", "-o", "json"]);
+    for rounds in [2, 5, 9] {
+        let _ = after_rounds(folder.path(), rounds);
+        for pid in children(run.id()) {
+            // A process that ended in between is as dead as it should be.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+    let result = end(run).exits(0).json();
+    assert_eq!(result["weights_sha256"], expected["weights_sha256"]);
+    assert_eq!(result["rounds"], expected["rounds"]);
+}
+
+#[test]
+fn a_killed_command_is_resumed_to_the_same_bytes() {
+    let expected = baseline();
+    let folder = tempfile::tempdir().unwrap();
+    project(folder.path());
+    let mut run = start(folder.path(), &["run", "train.yaml", "-o", "json"]);
+    let record = after_rounds(folder.path(), 4);
+    let functions = children(run.id());
+    run.kill().unwrap();
+    let _ = end(run);
+    wait_for("the functions to follow the command", || {
+        functions.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists()).then_some(())
+    });
+    let id = record.file_name().unwrap().to_str().unwrap();
+    let before = std::fs::read_to_string(record.join("metrics.jsonl")).unwrap().lines().count();
+    let result = stepgrad(folder.path(), &["run", "--resume", id, "-o", "json"]).exits(0).json();
+    assert_eq!(result["run"], id);
+    assert_eq!(result["weights_sha256"], expected["weights_sha256"]);
+    let rounds = std::fs::read_to_string(record.join("metrics.jsonl")).unwrap().lines().count();
+    assert!(rounds > before);
+    assert_eq!(result["rounds"], rounds, "every round stands once in the metrics");
+    let again = stepgrad(folder.path(), &["run", "--resume", id]).exits(2);
+    assert!(again.stderr.contains("SUCCEEDED"), "{}", again.stderr);
+}
+
+#[test]
+fn an_interrupted_command_leaves_a_whole_record_that_can_be_resumed() {
+    let expected = baseline();
+    let folder = tempfile::tempdir().unwrap();
+    project(folder.path());
+    let run = start(folder.path(), &["run", "train.yaml", "-o", "json"]);
+    let record = after_rounds(folder.path(), 3);
+    let id = record.file_name().unwrap().to_str().unwrap().to_owned();
+    let beside = stepgrad(folder.path(), &["run", "--resume", &id]).exits(2);
+    assert!(beside.stderr.contains("another process"), "{}", beside.stderr);
+    kill(Pid::from_raw(i32::try_from(run.id()).unwrap()), Signal::SIGINT).unwrap();
+    let ended = end(run).exits(4);
+    assert_eq!(ended.json()["status"], "ABORTED");
+    let saved: Value = serde_json::from_slice(&std::fs::read(record.join("run.json")).unwrap()).unwrap();
+    assert_eq!(saved["status"], "ABORTED");
+    let history = std::fs::read_to_string(record.join("history.jsonl")).unwrap();
+    assert!(history.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()));
+    assert!(history.contains("ExecutionAborted"));
+    let result = stepgrad(folder.path(), &["run", "--resume", &id, "-o", "json"]).exits(0).json();
+    assert_eq!(result["weights_sha256"], expected["weights_sha256"]);
+}
