@@ -154,7 +154,7 @@ fn check_finite(
 
 fn not_finite(round: u32, learning_rate: f64, what: &str) -> FunctionError {
     let message = format!(
-        "{what} is not a finite number after round {round} at learning rate {learning_rate}: lower the learning rate, or scale the data with preprocess"
+        "{what} is not a finite number after round {round} at learning rate {learning_rate:?}: lower training.optimizer.sgd.learning_rate, or scale the data with data.preprocess"
     );
     FunctionError::new(ErrorKind::NotFinite, message)
 }
