@@ -28,10 +28,16 @@ impl Settings {
         format!("arn:aws:states:{}:{}:stateMachine:{machine}", self.region, self.account)
     }
 
-    /// The ARN of an execution.
+    /// The ARN of a Standard execution.
     #[must_use]
     pub fn execution(&self, machine: &str, execution: &str) -> String {
         format!("arn:aws:states:{}:{}:execution:{machine}:{execution}", self.region, self.account)
+    }
+
+    /// The ARN of an Express execution: names may come again there, so an id follows.
+    #[must_use]
+    pub fn express(&self, machine: &str, execution: &str, id: &str) -> String {
+        format!("arn:aws:states:{}:{}:express:{machine}:{execution}:{id}", self.region, self.account)
     }
 }
 

@@ -40,9 +40,15 @@ impl Core {
         let key = format!("{}:{name}", machine.name);
         self.names.insert(key.clone(), id);
         let identity = Arc::new(Identity {
-            key: Name::from(key),
+            key: Name::from(key.as_str()),
             name: name.to_owned(),
-            arn: self.settings.execution(&machine.name, name),
+            arn: match machine.program.machine_type {
+                MachineType::Standard => self.settings.execution(&machine.name, name),
+                MachineType::Express => {
+                    let id = format!("{:016x}", chance(self.seed, &[&key], &[]));
+                    self.settings.express(&machine.name, name, &id)
+                }
+            },
             machine: Arc::clone(machine),
             input: input.clone(),
             started_at: self.now,
@@ -88,6 +94,7 @@ impl Core {
     pub(super) fn start_child(
         &mut self,
         here: &Here,
+        frame: &Frame,
         task: TaskId,
         pattern: Pattern,
         arguments: &Payload,
@@ -112,8 +119,9 @@ impl Core {
         let name = match arguments.get("Name").and_then(Value::as_str) {
             Some(name) => name.to_owned(),
             None => {
-                let high = chance(self.seed, &[&here.identity.key], &[task.event, 0]);
-                let low = chance(self.seed, &[&here.identity.key], &[task.event, 1]);
+                let path = here.state(frame)?.path.clone();
+                let high = frame.chance(self.seed, &here.identity.key, &path, u64::MAX - 1);
+                let low = frame.chance(self.seed, &here.identity.key, &path, u64::MAX - 2);
                 format!("{high:016x}-{low:016x}")
             }
         };

@@ -264,6 +264,7 @@ impl Core {
         frame.attempt = 0;
         frame.tries.clear();
         frame.draws = 0;
+        frame.visits += 1;
         frame.entered_at = self.now;
         frame.entered_event = self.record(here, frame, event_type, details);
         frame.activity = Activity::Work;

@@ -4,7 +4,6 @@ use super::engine::{Core, Here, Ready, within_limit};
 use super::execution::Status;
 use super::frame::{Activity, Frame};
 use super::history::{Details, EventType};
-use super::scope::chance;
 use super::timers::Alarm;
 use serde_json::json;
 use stepgrad_asl::Payload;
@@ -160,8 +159,8 @@ fn retry(seed: u64, here: &Here, state: &State, frame: &mut Frame, error: &str) 
     let mut delay = retrier.delay(*tries) * 1_000.0;
     *tries += 1;
     if retrier.jitter {
-        let names = [&*here.identity.key, &*state.path];
-        let draw = chance(seed, &names, &[frame.entered_event, u64::from(frame.attempt), u64::MAX]);
+        // No expression draws that often.
+        let draw = frame.chance(seed, &here.identity.key, &state.path, u64::MAX);
         delay *= (draw >> 11) as f64 / (1_u64 << 53) as f64;
     }
     Some(delay as i64)

@@ -6,6 +6,7 @@ use super::execution::{Execution, ExecutionId};
 use super::failure::Failure;
 use super::frame::{Activity, Fork, ForkWork, Frame, Item, Variables};
 use super::history::{Details, EventType};
+use super::scope::chance;
 use serde_json::Value;
 use std::sync::Arc;
 use stepgrad_asl::Payload;
@@ -82,6 +83,8 @@ impl Core {
         let mut child = Frame::new(scope, input, previous);
         child.parent = Some((here.frame, index));
         child.item = item;
+        let place = [frame.coordinate, frame.visits, u64::from(frame.attempt), index as u64];
+        child.coordinate = chance(0, &[&state.path], &place);
         child.variables =
             Arc::new(Variables { outer: Some(Arc::clone(&frame.variables)), ..Variables::default() });
         Ok(child)

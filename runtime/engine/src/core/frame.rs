@@ -30,6 +30,11 @@ pub(super) struct Frame {
     pub(super) attempt: u32,
     /// Retries by each retrier; empty for none.
     pub(super) tries: Vec<u64>,
+    /// Where the frame stands among all frames of the execution: a hash of the way to it, by states, visits and
+    /// places, not by the order in which things happened. Chance is drawn from it.
+    pub(super) coordinate: u64,
+    /// States entered so far.
+    pub(super) visits: u64,
     /// Random numbers drawn in the state so far.
     pub(super) draws: u64,
     pub(super) activity: Activity,
@@ -136,6 +141,8 @@ impl Frame {
             entered_at: 0,
             attempt: 0,
             tries: Vec::new(),
+            coordinate: 0,
+            visits: 0,
             draws: 0,
             activity: Activity::Enter,
         }

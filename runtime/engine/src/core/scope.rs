@@ -103,11 +103,14 @@ impl Scope for FrameScope<'_> {
     fn random(&self) -> u64 {
         let draw = self.draws.get();
         self.draws.set(draw + 1);
-        chance(
-            self.seed,
-            &[&self.identity.key, &self.state.path],
-            &[self.frame.entered_event, u64::from(self.frame.attempt), draw],
-        )
+        self.frame.chance(self.seed, &self.identity.key, &self.state.path, draw)
+    }
+}
+
+impl Frame {
+    /// The random number `draw` of the frame's state: the same whatever else happened before.
+    pub(super) fn chance(&self, seed: u64, execution: &str, path: &str, draw: u64) -> u64 {
+        chance(seed, &[execution, path], &[self.coordinate, self.visits, u64::from(self.attempt), draw])
     }
 }
 

@@ -85,7 +85,7 @@ fn compare(
         Operand::Literal(literal) => literal,
         Operand::Path(operand) => {
             path = operand.find(input, scope)?.ok_or_else(|| invalid(operand))?;
-            if operator.test.is_strict() && !operator.test.accepts(&path) {
+            if !operator.test.accepts(&path) {
                 return Err(EvaluationError::Unfit(format!(
                     "The choice state's {} path '{}' references a value of the wrong type: {path}",
                     operator.name,
@@ -99,6 +99,13 @@ fn compare(
         return Ok(operand.as_bool() == Some(value.is_some()));
     }
     let value = value.ok_or_else(|| invalid(variable))?;
+    if operator.test == Test::Matches && !value.is_string() {
+        return Err(EvaluationError::Unfit(format!(
+            "The choice state's {} variable '{}' references a value of the wrong type: {value}",
+            operator.name,
+            variable.text(),
+        )));
+    }
     Ok(operator.test.holds(&value, operand))
 }
 

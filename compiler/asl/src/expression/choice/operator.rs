@@ -108,11 +108,6 @@ impl Test {
         }
     }
 
-    /// Whether a path to an operand of another type is an error: with an order, but not with equality.
-    pub(super) fn is_strict(self) -> bool {
-        matches!(self, Self::Ordered(_, relation) if relation != Relation::Equal)
-    }
-
     pub(super) fn holds(self, value: &Value, operand: &Value) -> bool {
         match self {
             Self::Ordered(kind, relation) => {

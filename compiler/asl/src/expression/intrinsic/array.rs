@@ -53,11 +53,9 @@ pub(super) fn get_item(arguments: Vec<Value>, _: &dyn Scope) -> Result<Value, St
     let [array, index] = &arguments[..] else { return Err("two arguments are needed".into()) };
     let items = list(array, "the array")?;
     let index = integer(index, "the index")?;
-    usize::try_from(index)
-        .ok()
-        .and_then(|index| items.get(index))
-        .cloned()
-        .ok_or_else(|| format!("there is no element {index}: the array has {}", items.len()))
+    // Beyond the end there is null, as other engines have it too.
+    let item = usize::try_from(index).ok().and_then(|index| items.get(index));
+    Ok(item.cloned().unwrap_or(Value::Null))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "one signature for all functions")]

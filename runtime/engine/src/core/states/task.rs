@@ -75,7 +75,7 @@ impl Core {
             }
             Resource::StartExecution(pattern) => {
                 self.schedule_integration(here, frame, &task.resource, &arguments, timeout, heartbeat);
-                let (child, started) = match self.start_child(here, id, *pattern, &arguments) {
+                let (child, started) = match self.start_child(here, frame, id, *pattern, &arguments) {
                     Ok(started) => started,
                     Err(failure) => {
                         self.task_failed(here, frame, &task.resource, &failure);

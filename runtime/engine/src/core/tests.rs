@@ -1,1 +1,0 @@
-//! The core by itself: what it asks for and what it writes down.

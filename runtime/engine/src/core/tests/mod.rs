@@ -1,0 +1,8 @@
+//! The core by itself: what it asks for, what it writes down, and that a history becomes the same core again.
+
+mod history;
+mod limits;
+mod machines;
+mod recovery;
+mod simulation;
+mod tasks;

@@ -1,0 +1,121 @@
+//! A run that is killed at any point and recovered comes to the same end, and asks for nothing again that is recorded
+//! as done.
+
+use super::machines::{machines, steps};
+use super::simulation::{START, Simulation, programs};
+use crate::core::history::{EventType, Record};
+use crate::core::recovery::read_records;
+use crate::core::{RecoveryError, Settings, recover};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+fn input() -> Value {
+    json!({"items": [1, 2, 3], "passed": 3})
+}
+
+/// Event ids of tasks that the records say are done, by execution.
+fn done(records: &[Record]) -> BTreeSet<(String, u64)> {
+    let mut done = BTreeSet::new();
+    for record in records {
+        let Record::Event { execution, event, .. } = record else { continue };
+        if matches!(
+            event.event_type,
+            EventType::TaskSucceeded | EventType::LambdaFunctionSucceeded | EventType::TaskFailed
+        ) {
+            // The event before is TaskStarted or TaskSubmitted; the scheduling one or two before that.
+            done.extend([1, 2].map(|back| (execution.to_string(), event.previous_event_id - back)));
+        }
+    }
+    done
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_prefix_leads_to_the_same_end(steps in steps(), order in any::<u64>(), again in any::<u64>()) {
+        let machines = machines(&steps);
+        let whole = Simulation::start(&machines, input(), order).finish();
+        let expected = whole.result("machine:run").clone();
+        // All cuts of a short history; of a long one, some all over it.
+        let stride = whole.records.len() / 40 + 1;
+        for cut in (1..=whole.records.len()).step_by(stride) {
+            let prefix = &whole.records[..cut];
+            let lines: String = prefix.iter().map(|record| serde_json::to_string(record).unwrap() + "\n").collect();
+            let torn = lines.clone() + "{\"execution\": \"mach";
+            let read = read_records(&torn).unwrap();
+            prop_assert_eq!(read.len(), prefix.len());
+            let later = whole.now + 86_400_000;
+            let recovered = Simulation::recovered(&machines, &read, later, again);
+            let done = done(prefix);
+            for call in &recovered.calls {
+                let key = prefix.iter().rev().find_map(|record| match record {
+                    Record::Event { execution, .. }
+                        if recovered.core.names.get(&**execution) == Some(&call.task.execution) => Some(execution.to_string()),
+                    _ => None,
+                });
+                if let Some(key) = key {
+                    prop_assert!(!done.contains(&(key, call.task.event)), "{call:?} was done");
+                }
+            }
+            let recovered = recovered.finish();
+            if cut < whole.records.len() {
+                prop_assert_eq!(recovered.result("machine:run"), &expected, "cut after {} of {}", cut, whole.records.len());
+            }
+            // And killed once more, in the middle of what came after.
+            let middle = cut + (recovered.records.len() - cut) / 2;
+            if middle > cut && middle < recovered.records.len() {
+                let twice = Simulation::recovered(&machines, &recovered.records[..middle], recovered.now, order).finish();
+                if !recovered.records[..middle].iter().any(is_end) {
+                    prop_assert_eq!(twice.result("machine:run"), &expected, "cut twice, {} and {}", cut, middle);
+                }
+            }
+        }
+    }
+}
+
+fn is_end(record: &Record) -> bool {
+    matches!(record, Record::Event { execution, event, .. } if &**execution == "machine:run" && event.event_type.is_end())
+}
+
+#[test]
+fn a_history_of_another_machine_is_refused() {
+    let one = [(
+        "machine",
+        json!({"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "B"}, "B": {"Type": "Succeed"}}}),
+    )];
+    let other = [("machine", json!({"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}))];
+    let run = Simulation::start(&one, json!({}), 1).finish();
+    let records = run.records.clone();
+    let error = recover(programs(&other), 7, Settings::default(), records, START).unwrap_err();
+    assert!(matches!(error, RecoveryError::Diverged { id: 2, .. }), "{error}");
+    assert_eq!(
+        recover(programs(&one), 7, Settings::default(), Vec::new(), START).unwrap_err(),
+        RecoveryError::Empty
+    );
+    assert!(matches!(read_records("{}\n{}\n"), Err(RecoveryError::NotARecord { line: 1, .. })));
+}
+
+#[test]
+fn a_replayed_run_writes_the_same_history() {
+    let machines = [(
+        "machine",
+        json!({"StartAt": "W", "States": {
+        "W": {"Type": "Wait", "Seconds": 5, "Next": "T"},
+        "T": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "TimeoutSeconds": 9,
+            "Parameters": {"FunctionName": "flaky"}, "Retry": [{"ErrorEquals": ["Flaky"]}], "End": true}}}),
+    )];
+    let one = Simulation::start(&machines, json!({}), 1).finish();
+    let two = Simulation::start(&machines, json!({}), 1).finish();
+    assert_eq!(one.records, two.records);
+    let attempts: Vec<u32> = one
+        .records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Event { attempt, .. } => *attempt,
+            Record::Resumed { .. } => None,
+        })
+        .collect();
+    assert_eq!(attempts, [0, 1]);
+}
