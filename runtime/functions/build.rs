@@ -12,6 +12,11 @@ fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH_INCLUDE");
     let mut build = cc::Build::new();
     build.cpp(true).std("c++17").warnings(false).file("src/models/torchscript.cpp");
+    // As torch-sys compiles its own.
+    println!("cargo:rerun-if-env-changed=LIBTORCH_CXX11_ABI");
+    if let Ok(abi) = std::env::var("LIBTORCH_CXX11_ABI") {
+        build.define("_GLIBCXX_USE_CXX11_ABI", abi.as_str());
+    }
     // Cargo sets this from the `links` metadata of torch-sys.
     if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");

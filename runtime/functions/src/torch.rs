@@ -12,13 +12,18 @@ use tch::{Kind, TchError, Tensor};
 /// process: computations in it take turns.
 pub fn deterministic<T>(seed: i64, work: impl FnOnce() -> T) -> T {
     static TURN: Mutex<()> = Mutex::new(());
-    static INTEROP: Once = Once::new();
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    one_thread();
+    tch::manual_seed(seed);
+    work()
+}
+
+/// Keeps libtorch to the calling thread.
+pub fn one_thread() {
+    static INTEROP: Once = Once::new();
     // libtorch refuses a second call.
     INTEROP.call_once(|| tch::set_num_interop_threads(1));
     tch::set_num_threads(1);
-    tch::manual_seed(seed);
-    work()
 }
 
 /// The error of a model that libtorch cannot compute; `what` says what was tried.

@@ -390,7 +390,11 @@ fn take_all(format: Format, files: Files<'_>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(7),
+        ..ProptestConfig::with_cases(512)
+    })]
 
     #[test]
     fn garbage_never_panics(which in 0_usize..5, bytes in proptest::collection::vec(any::<u8>(), 0..400), packed in any::<bool>()) {

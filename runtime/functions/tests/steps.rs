@@ -10,10 +10,11 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use stepgrad_contract::digest::sha256;
 use stepgrad_contract::events::Action;
+use stepgrad_contract::manifest::Manifest;
 use stepgrad_contract::progress::Stop;
 use stepgrad_contract::training::{
-    Algorithm, Architecture, Data, EarlyStopping, Every, Loss, Model, Optimizer, Preprocess, Target,
-    Topology, Training, Validation,
+    Algorithm, Architecture, Data, EarlyStopping, Every, Loss, Model, Optimizer, Partition, Preprocess,
+    Target, Topology, Training, Validation,
 };
 use stepgrad_contract::{ErrorKind, Function, keys};
 
@@ -297,4 +298,63 @@ async fn carriers_do_not_change_the_result() {
     }
     weights.dedup();
     assert_eq!(weights.len(), 1);
+}
+
+/// A round in which only peers without batches remain moves nothing.
+#[tokio::test]
+async fn a_round_without_samples_keeps_the_parameters() {
+    for algorithm in [Algorithm::GradientAveraging, Algorithm::ModelAveraging] {
+        for topology in [Topology::PeerToPeer, Topology::ParameterServer] {
+            let data = Data { partition: Partition::Dirichlet(0.02), ..training().data };
+            let case = Training {
+                data,
+                algorithm,
+                topology,
+                peers: 2,
+                every: Every::Batches(1),
+                optimizer: MOMENTUM,
+                ..training()
+            };
+            let mut driver = Driver::new(case).await;
+            driver.manner = Manner { twice: true, ..Manner::default() };
+            let first = driver.begin().await.unwrap();
+            let manifest: Manifest = driver.environment.store.get_json(&keys::manifest(RUN)).await.unwrap();
+            let (small, large) = match manifest.shards[0].batches < manifest.shards[1].batches {
+                true => (manifest.shards[0].batches, 2),
+                false => (manifest.shards[1].batches, 1),
+            };
+            assert!(small + 2 < manifest.largest_shard(), "{:?}", manifest.shards);
+            driver.lost = BTreeMap::from([(small + 1, vec![large])]);
+            let (mut next, mut replicas) = (first, Vec::new());
+            for _ in 0..small + 2 {
+                let reply = driver.round(&next).await.unwrap();
+                replicas.push((reply.metrics.samples, reply.metrics.replica));
+                next = reply.next;
+            }
+            let place = small as usize;
+            assert_eq!(replicas[place].0, 0);
+            assert_eq!(replicas[place].1, replicas[place - 1].1, "nothing moved");
+            assert_ne!(replicas[place + 1].1, replicas[place].1, "and then it goes on");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_does_not_fit_is_refused_at_the_start() {
+    let model = Model { architecture: Architecture::Cnn, loss: Loss::CrossEntropy };
+    let error = Driver::new(Training { model, ..training() }).await.begin().await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::InvalidModel);
+    assert!(error.message.contains("needs images"), "{error}");
+    let model = Model { architecture: Architecture::TorchScript, loss: Loss::CrossEntropy };
+    let error = Driver::new(Training { model, ..training() }).await.begin().await.unwrap_err();
+    assert!(error.message.contains("model.pt"), "{error}");
+}
+
+#[test]
+fn a_missing_variable_is_named() {
+    let error = stepgrad_runtime::handlers::Environment::from_variables(|_| None).unwrap_err();
+    assert!(error.message.contains("STEPGRAD_STORE"), "{error}");
+    let some = |name: &str| (name == "STEPGRAD_STORE").then(|| "s3://bucket/runs".to_owned());
+    let error = stepgrad_runtime::handlers::Environment::from_variables(some).unwrap_err();
+    assert!(error.message.contains("STEPGRAD_DATA"), "{error}");
 }

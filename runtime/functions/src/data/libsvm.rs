@@ -8,8 +8,8 @@ use super::spool::{Samples, Writer};
 use std::path::Path;
 use stepgrad_contract::FunctionError;
 
-/// Features at the most: a row of weights has to fit into memory.
-const FEATURES: u32 = 1 << 26;
+/// Features at the most: models are dense, and so is a batch where it is computed with.
+const FEATURES: u32 = 1 << 24;
 /// Bytes of a line at the most.
 const LINE: u64 = 1 << 28;
 

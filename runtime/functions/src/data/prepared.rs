@@ -78,7 +78,8 @@ pub fn prepare(training: &Training, root: &Root) -> Result<Prepared, FunctionErr
     let shards =
         partition::share_out(&data.partition, &rest, &samples.labels, training.peers, training.seed)?;
     let batch_size = training.batch_size.max(1);
-    let validation_batch = batch_size.max(VALIDATION_BATCH);
+    // Sparse rows are dense where they are computed with, and may be long.
+    let validation_batch = if samples.is_sparse() { batch_size } else { batch_size.max(VALIDATION_BATCH) };
     let shard = |samples: usize, size: u32| Shard {
         samples: samples as u64,
         batches: u32::try_from(samples.div_ceil(size as usize)).unwrap_or(u32::MAX),

@@ -40,6 +40,7 @@ pub async fn dispatch(
     environment: &Environment,
     event: serde_json::Value,
 ) -> Result<serde_json::Value, FunctionError> {
+    crate::torch::one_thread();
     match function {
         Function::Prepare => reply(function, &prepare::handle(environment, parse(function, event)?).await?),
         Function::Initialise => {
