@@ -9,9 +9,9 @@ use tch::{Kind, TchError, Tensor};
 /// A batch as the model sees it: preprocessed, dense.
 #[derive(Debug)]
 pub struct Batch {
-    /// Single precision, [samples, …shape].
+    /// Single precision, `[samples, …shape]`.
     pub x: Tensor,
-    /// Classes, 64-bit integers, [samples].
+    /// Classes, 64-bit integers, `[samples]`.
     pub y: Tensor,
 }
 

@@ -8,7 +8,7 @@ use stepgrad_contract::progress::Sums;
 use stepgrad_contract::training::Loss;
 use tch::{TchError, Tensor};
 
-/// The loss of each sample, [samples], from its scores [samples, classes] and its class [samples].
+/// The loss of each sample, `[samples]`, from its scores, `[samples, classes]`, and its class, `[samples]`.
 ///
 /// # Errors
 /// What libtorch refuses.

@@ -116,7 +116,7 @@ impl Replica {
         &mut self.parameters
     }
 
-    /// The scores of `batch`, [samples, classes].
+    /// The scores of `batch`, `[samples, classes]`.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidModel`] where the network does not take the batch.
