@@ -46,6 +46,17 @@ fn children(parent: u32) -> Vec<i32> {
         .collect()
 }
 
+/// The processes of `parent` that serve `handler`.
+fn serving(parent: u32, handler: &str) -> Vec<i32> {
+    let variable = format!("_HANDLER={handler}").into_bytes();
+    let mut found = children(parent);
+    found.retain(|pid| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|entry| entry == variable)
+    });
+    found
+}
+
 fn baseline() -> Value {
     let folder = tempfile::tempdir().unwrap();
     project(folder.path());
@@ -115,4 +126,33 @@ fn an_interrupted_command_leaves_a_whole_record_that_can_be_resumed() {
     assert!(history.contains("ExecutionAborted"));
     let result = stepgrad(folder.path(), &["run", "--resume", &id, "-o", "json"]).exits(0).json();
     assert_eq!(result["weights_sha256"], expected["weights_sha256"]);
+}
+
+#[test]
+fn a_peer_whose_work_fails_for_good_is_left_out_of_the_round_and_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = small_spec("peer_to_peer", "gradient_averaging", "{batches: 1}", 3).replace("epochs: 3", "epochs: 40");
+    let spec = format!("{spec}fault_tolerance:\n  quorum: 2\n  retries: {{max_attempts: 0}}\n");
+    std::fs::write(folder.path().join("train.yaml"), spec).unwrap();
+    let run = start(folder.path(), &["run", "train.yaml", "-o", "json"]);
+    let record = after_rounds(folder.path(), 1);
+    let rounds = || -> Vec<Value> {
+        let text = std::fs::read_to_string(record.join("metrics.jsonl")).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    };
+    wait_for("a peer to be lost", || {
+        // Only a process at work takes a peer with it, so it may need more than one.
+        if let Some(pid) = serving(run.id(), "gradient").first() {
+            let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+        }
+        let seen = rounds().len();
+        wait_for("the next round", || (rounds().len() > seen).then_some(()));
+        rounds().iter().any(|round| round["lost"] != serde_json::json!([])).then_some(())
+    });
+    let result = end(run).exits(0).json();
+    assert_eq!(result["status"], "SUCCEEDED");
+    let rounds = rounds();
+    let lost = rounds.iter().position(|round| round["members"] == 2).expect("a round went on with two members");
+    assert_eq!(rounds[lost]["lost"].as_array().unwrap().len(), 1);
+    assert!(rounds[lost + 1..].iter().any(|round| round["members"] == 3), "the peer is back later");
 }

@@ -92,3 +92,23 @@ fn a_diverging_training_fails_with_a_reason_and_its_record_is_whole() {
             .unwrap();
     assert_eq!(record["status"], "FAILED");
 }
+
+#[test]
+fn a_scripted_module_of_the_users_own_is_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let module = root().join("runtime/functions/tests/torchscript/normalised.pt");
+    std::fs::copy(&module, folder.path().join("mine.pt")).unwrap();
+    let spec = small_spec("peer_to_peer", "gradient_averaging", "epoch", 2)
+        .replace("architecture: mlp", "torchscript: mine.pt")
+        .replace("shape: [12], classes: 3", "shape: [1, 8, 8], classes: 10");
+    std::fs::write(folder.path().join("train.yaml"), spec).unwrap();
+    let result = run(folder.path(), "train.yaml", &[]);
+    assert_eq!(result["status"], "SUCCEEDED");
+    let record = record(folder.path(), &result);
+    let [before, after] =
+        ["init.safetensors", "model.safetensors"].map(|name| std::fs::read(record.join(name)).unwrap());
+    assert_ne!(before, after);
+    std::fs::remove_file(folder.path().join("mine.pt")).unwrap();
+    let refused = stepgrad(folder.path(), &["run", "train.yaml"]).exits(3);
+    assert!(refused.stderr.contains("mine.pt"), "{}", refused.stderr);
+}
