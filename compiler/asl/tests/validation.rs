@@ -1,6 +1,7 @@
 //! The verdicts of AWS and of the linters, where the conformance cases are at hand: in `STEPGRAD_CONFORMANCE`, or in
 //! `../shared/conformance` beside the workspace.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 #![expect(clippy::disallowed_methods, reason = "reads the cases")]
 #![expect(clippy::print_stderr, reason = "says what was skipped")]
 

@@ -1,6 +1,8 @@
 //! Runs a state machine on this machine.
 //!
 //! - [`core`]: the interpreter, without I/O
+//! - [`driver`]: who drives it: functions, timers, the history's file
+//! - [`run`]: one machine from start to end
 //! - [`integrations`]: the services a Task can call, and what is asked of whoever provides them
 //! - [`host`]: a provider of Lambda functions that starts real processes
 //!

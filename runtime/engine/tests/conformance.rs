@@ -1,6 +1,7 @@
 //! Executions that AWS or others recorded, run in process, where the conformance cases are at hand: in
 //! `STEPGRAD_CONFORMANCE`, or in `../shared/conformance` beside the workspace.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 #![expect(clippy::disallowed_methods, reason = "reads the cases")]
 #![expect(clippy::print_stderr, reason = "says how many cases passed and which did not")]
 

@@ -68,7 +68,7 @@ fn expression(
             one(ReferencePath::parse(text).map(drop).map_err(|error| error.message), findings);
         }
         (Kind::Query, Some(text)) => {
-            one(Query::parse(text).map(drop).map_err(|error| error.message), findings)
+            one(Query::parse(text).map(drop).map_err(|error| error.message), findings);
         }
         (Kind::Setting(..) | Kind::Timestamp | Kind::TextOrJsonata, Some(text)) if jsonata => {
             if let Some(text) = unwrapped(text) {
@@ -76,7 +76,7 @@ fn expression(
             }
         }
         (Kind::Jsonata, _) => {
-            template(JsonataTemplate::compile(&value.to_value(), name).err(), value, pointer, findings)
+            template(JsonataTemplate::compile(&value.to_value(), name).err(), value, pointer, findings);
         }
         (Kind::Assign, _) if jsonata => {
             template(JsonataTemplate::compile(&value.to_value(), name).err(), value, pointer, findings);

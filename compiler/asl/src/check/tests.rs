@@ -11,7 +11,8 @@ fn codes(definition: &Value) -> Vec<&'static str> {
 }
 
 /// A machine with these states, the first of which it starts at.
-fn machine(states: Value) -> Value {
+fn machine(states: impl Into<Value>) -> Value {
+    let states = states.into();
     let first = states.as_object().and_then(|states| states.keys().next().cloned()).unwrap_or_default();
     json!({"StartAt": first, "States": states})
 }

@@ -125,9 +125,8 @@ fn read_by_jsonata(text: &str) -> Vec<String> {
     let strings = text.contains(['"', '\'', '/', '`']);
     expression
         .names()
-        .filter(|name| {
-            *name != "states" && !own(name) && !(strings && quoted(text, name)) && !is_function(name)
-        })
+        .filter(|name| *name != "states" && !own(name) && !is_function(name))
+        .filter(|name| !strings || !quoted(text, name))
         .map(str::to_owned)
         .collect()
 }

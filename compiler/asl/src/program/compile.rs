@@ -245,7 +245,7 @@ impl Compiler {
                     }
                 });
                 let assign = assign.collect();
-                Language::Path(PathFlow {
+                Language::Path(Box::new(PathFlow {
                     input: self.selection(parts.common.map(|common| &common.input_path), field("InputPath")),
                     parameters: parts
                         .parameters
@@ -262,7 +262,7 @@ impl Compiler {
                     output: self
                         .selection(parts.common.map(|common| &common.output_path), field("OutputPath")),
                     assign,
-                })
+                }))
             }
             QueryLanguage::JSONata => {
                 let assign = assign.into_iter().flatten().filter_map(|(name, value)| {

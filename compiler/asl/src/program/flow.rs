@@ -14,7 +14,7 @@ pub struct Flow(pub(super) Language);
 
 #[derive(Debug, Clone)]
 pub(super) enum Language {
-    Path(PathFlow),
+    Path(Box<PathFlow>),
     Jsonata(JsonataFlow),
 }
 

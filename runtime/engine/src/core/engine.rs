@@ -216,7 +216,7 @@ impl Core {
             }
             Alarm::Timeout(execution, frame) => self.task_timed_out(execution, frame, "States.Timeout"),
             Alarm::Heartbeat(execution, frame) => {
-                self.task_timed_out(execution, frame, "States.HeartbeatTimeout")
+                self.task_timed_out(execution, frame, "States.HeartbeatTimeout");
             }
             Alarm::Execution(execution) => self.time_out(execution),
         }

@@ -85,11 +85,11 @@ impl Core {
             _ if error == "States.Runtime" => {}
             Kind::Map(_) => self.record_failure(here, &mut frame, EventType::MapStateFailed, &failure),
             Kind::Parallel(_) => {
-                self.record_failure(here, &mut frame, EventType::ParallelStateFailed, &failure)
+                self.record_failure(here, &mut frame, EventType::ParallelStateFailed, &failure);
             }
             _ => {}
         }
-        for catcher in state.catch.iter().filter(|catcher| catcher.is_for(error)) {
+        if let Some(catcher) = state.catch.iter().find(|catcher| catcher.is_for(error)) {
             let raw = frame.input.clone();
             let output = failure.output();
             let produced = self
@@ -131,7 +131,7 @@ impl Core {
                 failure.cause,
             ),
             Some((parent, index)) => {
-                self.fork_failed(here.execution, parent, index, failure, frame.previous_event)
+                self.fork_failed(here.execution, parent, index, failure, frame.previous_event);
             }
         }
     }

@@ -147,6 +147,7 @@ pub struct HistoryEvent {
 
 /// One line of the log.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all records are events")]
 pub enum Record {
     /// An event of an execution.
     Event {

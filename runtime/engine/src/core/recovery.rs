@@ -207,8 +207,7 @@ impl Replay {
                 },
                 // Tasks that are still under way when the records end are started again by the resumption.
                 Command::Invoke(_) | Command::Cancel(_) => {}
-                // An execution that ended in the records has been told of already, but for the last record.
-                Command::Finished { .. } if !self.expected.is_empty() => {}
+                // Told again: the driver of a recovered run does not know yet how executions ended.
                 finished @ Command::Finished { .. } => self.owed.push(finished),
             }
         }

@@ -181,6 +181,11 @@ impl Handle {
         self.control.send(Control::Heartbeat(task)).await.is_ok()
     }
 
+    /// Ends the run where it stands, without another record: what a crash would leave. [`recover`] goes on from it.
+    pub fn kill(self) {
+        self.run.abort();
+    }
+
     /// Waits for the end of the run: of its execution and of all that it started.
     ///
     /// # Errors

@@ -192,7 +192,7 @@ fn value(
         }
         Kind::AnyObject => expect(node.members().is_some(), "an object"),
         Kind::AnyArray => {
-            expect(node.items().is_some_and(|items| !items.is_empty()), "an array that is not empty")
+            expect(node.items().is_some_and(|items| !items.is_empty()), "an array that is not empty");
         }
         Kind::Rules => {
             expect(

@@ -4,7 +4,6 @@ use crate::expression::Scope;
 use serde_json::Value;
 
 /// A version 4 UUID (RFC 9562) from the scope's random numbers.
-#[expect(clippy::needless_pass_by_value, reason = "one signature for all functions")]
 pub(super) fn uuid(_: Vec<Value>, scope: &dyn Scope) -> Result<Value, String> {
     Ok(Value::String(uuid_from(scope.random(), scope.random())))
 }

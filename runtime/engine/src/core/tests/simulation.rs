@@ -80,7 +80,7 @@ impl Simulation {
                     self.waiting.insert(invocation.task, invocation);
                 }
                 Command::Cancel(task) => {
-                    assert!(self.waiting.remove(&task).is_some(), "a call is cancelled once")
+                    assert!(self.waiting.remove(&task).is_some(), "a call is cancelled once");
                 }
                 Command::Finished { name, result, .. } => {
                     self.results.insert(name.to_string(), result);

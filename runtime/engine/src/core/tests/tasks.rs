@@ -5,7 +5,7 @@ use crate::core::{Event, Status, TaskError, TaskId};
 use serde_json::{Value, json};
 use stepgrad_asl::Payload;
 
-fn task(extra: Value) -> [(&'static str, Value); 1] {
+fn task(extra: &Value) -> [(&'static str, Value); 1] {
     let mut state = json!({"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke",
         "Parameters": {"FunctionName": "good"}, "TimeoutSeconds": 10, "End": true});
     state.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
@@ -14,7 +14,7 @@ fn task(extra: Value) -> [(&'static str, Value); 1] {
 
 #[test]
 fn a_task_that_does_not_answer_times_out_and_is_cancelled() {
-    let mut run = Simulation::start(&task(json!({})), json!({}), 1);
+    let mut run = Simulation::start(&task(&json!({})), json!({}), 1);
     assert_eq!(run.waiting.len(), 1);
     run.now = run.core.next_timer().unwrap();
     run.step(Event::TimersDue);
@@ -28,7 +28,7 @@ fn each_retrier_keeps_its_own_count() {
     let retry = json!({"Parameters": {"FunctionName": "x"}, "Retry": [
         {"ErrorEquals": ["A"], "MaxAttempts": 1, "IntervalSeconds": 1},
         {"ErrorEquals": ["States.ALL"], "MaxAttempts": 2, "IntervalSeconds": 3, "BackoffRate": 2, "MaxDelaySeconds": 4}]});
-    let mut run = Simulation::start(&task(retry), json!({}), 1);
+    let mut run = Simulation::start(&task(&retry), json!({}), 1);
     let mut delays = Vec::new();
     for error in ["B", "A", "B", "A"] {
         let id = *run.waiting.keys().next().unwrap();
@@ -49,7 +49,7 @@ fn each_retrier_keeps_its_own_count() {
 #[test]
 fn a_task_can_wait_for_its_token() {
     let machines =
-        task(json!({"Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken", "HeartbeatSeconds": 4,
+        task(&json!({"Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken", "HeartbeatSeconds": 4,
         "Parameters": {"FunctionName": "good", "Payload": {"token.$": "$$.Task.Token"}}}));
     let mut run = Simulation::start(&machines, json!({}), 1);
     let (id, call) = run.waiting.pop_first().unwrap();
@@ -72,7 +72,7 @@ fn a_task_can_wait_for_its_token() {
 
 #[test]
 fn a_reply_that_is_too_late_is_nobodys() {
-    let mut run = Simulation::start(&task(json!({})), json!({}), 1);
+    let mut run = Simulation::start(&task(&json!({})), json!({}), 1);
     let (id, _) = run.waiting.pop_first().unwrap();
     run.step(Event::Replied { task: id, result: Ok(Payload::empty()) });
     assert_eq!(run.result("m:run").status, Status::Succeeded);
