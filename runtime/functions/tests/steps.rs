@@ -162,7 +162,7 @@ async fn a_training_that_runs_away_is_ended() {
     let mut driver = Driver::new(Training { optimizer, ..training() }).await;
     let error = driver.run().await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::NotFinite);
-    assert!(error.message.contains("round") && error.message.contains("lower the learning rate"), "{error}");
+    assert!(error.message.contains("round") && error.message.contains("learning_rate"), "{error}");
 }
 
 #[tokio::test]
