@@ -11,6 +11,7 @@ use futures::FutureExt;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use lambda_runtime_api_client::{PooledClient, body::Body, build_request};
 use serde_json::Value;
+use stepgrad_contract::call_log::{CallLog, Kind, Traffic};
 use stepgrad_contract::{ErrorKind, Function, FunctionError};
 
 use crate::handlers::{self, Environment};
@@ -57,9 +58,14 @@ pub async fn serve(get: impl Fn(&str) -> Option<String>) -> Result<(), ServeErro
     let service = service_fn(move |event: LambdaEvent<Value>| {
         let environment = Arc::clone(&environment);
         async move {
+            let mut call = call(function, &event);
+            let before = environment.store.traffic();
             let reply = guard(function, handlers::dispatch(function, &environment, event.payload)).await;
+            call.traffic = environment.store.traffic().since(&before);
+            call.error = reply.as_ref().err().map(|error| error.kind.name().to_owned());
+            log(&call);
             reply.map_err(|error| {
-                log(&event.context.request_id, &error);
+                complain(&call.request_id, &error);
                 diagnostic(&error)
             })
         }
@@ -113,7 +119,31 @@ fn diagnostic(error: &FunctionError) -> Diagnostic {
     Diagnostic { error_type: error.kind.name().to_owned(), error_message: error.message.clone() }
 }
 
-fn log(request_id: &str, error: &FunctionError) {
+/// What the log says of a call, before it is made.
+fn call(function: Function, event: &LambdaEvent<Value>) -> CallLog {
+    let number = |key: &str| event.payload.get(key).and_then(Value::as_u64);
+    CallLog {
+        kind: Kind::Call,
+        function: function.name().to_owned(),
+        request_id: event.context.request_id.clone(),
+        run: event.payload.get("run").and_then(Value::as_str).map(str::to_owned),
+        round: number("round"),
+        peer: number("peer"),
+        batch: number("batch"),
+        error: None,
+        traffic: Traffic::default(),
+    }
+}
+
+fn log(call: &CallLog) {
+    if let Ok(mut line) = serde_json::to_string(call) {
+        line.push('\n');
+        // Standard output is the function's log; where it is closed nobody reads it.
+        drop(std::io::stdout().write_all(line.as_bytes()));
+    }
+}
+
+fn complain(request_id: &str, error: &FunctionError) {
     // Standard error is the function's log; where it is closed nobody reads it.
     drop(writeln!(std::io::stderr(), "ERROR RequestId: {request_id} {}: {error}", error.kind.name()));
 }

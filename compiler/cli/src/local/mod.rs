@@ -4,6 +4,7 @@
 pub(crate) mod bootstrap;
 mod functions;
 mod journal;
+mod logs;
 mod meter;
 mod watch;
 
@@ -13,6 +14,7 @@ use crate::record::{Record, Run, Status, Totals};
 use crate::show::progress::Progress;
 use chrono::{DateTime, Utc};
 use journal::Journal;
+use logs::Logs;
 use meter::Meter;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -25,7 +27,7 @@ use stepgrad_compiler::bundle::Index;
 use stepgrad_contract::Training;
 use stepgrad_engine::core::{self, Settings};
 use stepgrad_engine::driver::live::{self, LiveOptions, LiveResult};
-use stepgrad_engine::host::{Host, InvocationRecord, LogFolder};
+use stepgrad_engine::host::{FunctionConfig, Host, HostConfig, InvocationRecord, LogFolder};
 
 /// The machine that a run starts.
 const ROOT: &str = "train";
@@ -76,7 +78,9 @@ async fn carry_out(job: Job) -> Result<Run, Failure> {
 
     let at_work = functions::concurrency(index.max_concurrency, concurrency);
     let cold = Arc::new(Mutex::new(ColdStarts::default()));
-    let host = host(&index, &bootstrap, at_work, &runs, &run.root, &folder, &cold)?;
+    let logs = logs(&folder)?;
+    let functions = functions::functions(&index, &runs, &run.root);
+    let host = host(functions::host(&bootstrap, at_work), functions, &logs, &cold)?;
     let settings = Settings::default();
     let machines = machines(&index, &folder.join("bundle"), &settings, &host)?;
     let meter = Arc::new(Meter::new(Arc::new(host.clone())));
@@ -109,6 +113,7 @@ async fn carry_out(job: Job) -> Result<Run, Failure> {
 
     let measured = meter.measured();
     let totals = host.totals();
+    let traffic = logs.traffic();
     let cold = *cold.lock().unwrap_or_else(PoisonError::into_inner);
     let counts = *counts.lock().unwrap_or_else(PoisonError::into_inner);
     let before = run.totals;
@@ -124,6 +129,10 @@ async fn carry_out(job: Job) -> Result<Run, Failure> {
         cold_start_seconds: before.cold_start_seconds + cold.milliseconds / 1_000.0,
         gb_seconds: before.gb_seconds + totals.gb_seconds,
         payload_bytes: before.payload_bytes + measured.payload_bytes,
+        bytes_read: before.bytes_read + traffic.bytes_read,
+        bytes_written: before.bytes_written + traffic.bytes_written,
+        objects_read: before.objects_read + traffic.objects_read,
+        objects_written: before.objects_written + traffic.objects_written,
         // Counted on the whole history, the recorded part included.
         transitions: counts.transitions,
         executions: counts.executions,
@@ -177,23 +186,23 @@ struct ColdStarts {
     milliseconds: f64,
 }
 
+fn logs(folder: &Path) -> Result<Arc<Logs>, Failure> {
+    let folder = folder.join("logs");
+    let sink = LogFolder::new(&folder).map_err(|error| Failure::file("create", &folder, &error))?;
+    Ok(Arc::new(Logs::new(sink)))
+}
+
 fn host(
-    index: &Index,
-    bootstrap: &Path,
-    at_work: usize,
-    runs: &Path,
-    root: &Path,
-    folder: &Path,
+    config: HostConfig,
+    functions: Vec<FunctionConfig>,
+    logs: &Arc<Logs>,
     cold: &Arc<Mutex<ColdStarts>>,
 ) -> Result<Host, Failure> {
-    let logs = folder.join("logs");
-    let sink = LogFolder::new(&logs).map_err(|error| Failure::file("create", &logs, &error))?;
     let cold = Arc::clone(cold);
     let observer = move |record: &InvocationRecord| {
         cold.lock().unwrap_or_else(PoisonError::into_inner).milliseconds += record.init_ms.unwrap_or(0.0);
     };
-    let config = functions::host(bootstrap, at_work);
-    Host::new(config, functions::functions(index, runs, root), Arc::new(sink), Arc::new(observer))
+    Host::new(config, functions, Arc::clone(logs) as Arc<_>, Arc::new(observer))
         .map_err(|error| Failure::new(Exit::Internal, error.to_string()))
 }
 

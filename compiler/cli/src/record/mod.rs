@@ -119,6 +119,14 @@ pub(crate) struct Totals {
     pub(crate) gb_seconds: f64,
     /// Bytes of events and replies.
     pub(crate) payload_bytes: u64,
+    /// Objects that functions read.
+    pub(crate) objects_read: u64,
+    /// Their bytes.
+    pub(crate) bytes_read: u64,
+    /// Objects that functions wrote.
+    pub(crate) objects_written: u64,
+    /// Their bytes.
+    pub(crate) bytes_written: u64,
     /// State transitions, which is what Step Functions bills.
     pub(crate) transitions: u64,
     /// Executions, children included.

@@ -67,7 +67,10 @@ fn times(totals: &Totals) -> String {
         format!("{}, {:.2} s in all", totals.cold_starts, totals.cold_start_seconds),
     ]);
     counts.add_row(["GB seconds".to_owned(), format!("{:.2}", totals.gb_seconds)]);
-    counts.add_row(["payload bytes".to_owned(), totals.payload_bytes.to_string()]);
+    let moved = |objects: u64, bytes: u64| format!("{objects}, {}", indicatif::DecimalBytes(bytes));
+    counts.add_row(["objects read".to_owned(), moved(totals.objects_read, totals.bytes_read)]);
+    counts.add_row(["objects written".to_owned(), moved(totals.objects_written, totals.bytes_written)]);
+    counts.add_row(["payloads".to_owned(), indicatif::DecimalBytes(totals.payload_bytes).to_string()]);
     counts.add_row(["state transitions".to_owned(), totals.transitions.to_string()]);
     counts.add_row(["executions".to_owned(), totals.executions.to_string()]);
     format!("{}\n\n{}", table.trim_fmt(), counts.trim_fmt())

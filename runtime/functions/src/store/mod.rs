@@ -5,6 +5,7 @@
 //! staged beside its place and linked into it, so that it is there whole or not at all.
 
 mod failure;
+mod traffic;
 
 use bytes::Bytes;
 use failure::failed;
@@ -14,14 +15,17 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
+use stepgrad_contract::call_log::Traffic;
 use stepgrad_contract::digest::sha256;
 use stepgrad_contract::tensors::TensorFile;
 use stepgrad_contract::{ErrorKind, FunctionError};
+use traffic::Counters;
 
 /// Where objects are.
 #[derive(Debug, Clone)]
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
+    counters: Arc<Counters>,
 }
 
 impl Store {
@@ -47,7 +51,7 @@ impl Store {
         };
         std::fs::create_dir_all(folder).map_err(|error| cannot(&error))?;
         let objects = LocalFileSystem::new_with_prefix(folder).map_err(|error| cannot(&error))?;
-        Ok(Self { objects: Arc::new(objects.with_automatic_cleanup(true)) })
+        Ok(Self { objects: Arc::new(objects.with_automatic_cleanup(true)), counters: Arc::default() })
     }
 
     /// An object's bytes.
@@ -57,7 +61,15 @@ impl Store {
     pub async fn get(&self, key: &str) -> Result<Bytes, FunctionError> {
         let path = path(key)?;
         let result = self.objects.get(&path).await.map_err(|error| failed("read", key, &error))?;
-        result.bytes().await.map_err(|error| failed("read", key, &error))
+        let bytes = result.bytes().await.map_err(|error| failed("read", key, &error))?;
+        self.counters.read(bytes.len());
+        Ok(bytes)
+    }
+
+    /// What was moved since the store was opened.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.counters.traffic()
     }
 
     /// Writes an object that must not change. Where the key is taken, the same bytes are fine, and bytes that
@@ -94,7 +106,10 @@ impl Store {
     async fn put(&self, key: &str, bytes: Bytes, mode: PutMode) -> object_store::Result<()> {
         let path = Path::parse(key)?;
         let options = PutOptions { mode, ..PutOptions::default() };
-        self.objects.put_opts(&path, PutPayload::from_bytes(bytes), options).await.map(|_| ())
+        let length = bytes.len();
+        self.objects.put_opts(&path, PutPayload::from_bytes(bytes), options).await?;
+        self.counters.written(length);
+        Ok(())
     }
 
     /// A document.
