@@ -3,8 +3,8 @@
 use super::flow::{JsonataFlow, Language, PathFlow, Selection};
 use super::place::Place;
 use super::{
-    Amount, Catcher, Choice, ChoiceRule, Condition, Fail, Flow, Items, Kind, Map, Name, Program, Resource,
-    Retrier, Scope, ScopeId, Selector, State, StateId, Task, Text, Until, Wait,
+    Amount, Catcher, Choice, ChoiceRule, Condition, Distributed, Fail, Flow, Items, Kind, Map, Name, Program,
+    Resource, Retrier, Scope, ScopeId, Selector, State, StateId, Task, Text, Until, Wait,
 };
 use crate::diagnostic::{Diagnostic, pointer_push};
 use crate::document::{self, Common, MachineType, PathField, QueryLanguage, Setting, States};
@@ -436,9 +436,6 @@ impl Compiler {
     }
 
     fn map(&mut self, map: &document::Map, here: &Here<'_>) -> Kind {
-        if map.mode() == document::ProcessorMode::Distributed {
-            self.not_built(here.pointer.clone(), "a distributed Map");
-        }
         for (name, there) in [
             ("ItemReader", map.item_reader.is_some()),
             ("ItemBatcher", map.item_batcher.is_some()),
@@ -473,7 +470,16 @@ impl Compiler {
                 .templates(JsonataTemplate::compile(value, "ItemSelector"), &here.field("ItemSelector"))
                 .map(Selector::Jsonata),
         };
+        let distributed = (map.mode() == document::ProcessorMode::Distributed).then(|| {
+            let config = map.processor().and_then(|processor| processor.processor_config.as_ref());
+            let execution_type = config.and_then(|config| config.execution_type.as_deref());
+            Distributed {
+                label: map.label.clone().unwrap_or_else(|| label(&here.path)),
+                machine_type: execution_type.and_then(MachineType::from_name).unwrap_or_default(),
+            }
+        });
         Kind::Map(Box::new(Map {
+            distributed,
             processor,
             items,
             selector,
@@ -497,6 +503,12 @@ impl Compiler {
             ),
         }))
     }
+}
+
+/// A label for a Map without one: the end of its path, with what ARNs cannot have left out.
+fn label(path: &str) -> String {
+    let fit: Vec<char> = path.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
+    fit.get(fit.len().saturating_sub(40)..).unwrap_or_default().iter().collect()
 }
 
 /// What a flow is made of.

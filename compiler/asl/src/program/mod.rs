@@ -14,7 +14,9 @@ pub use compile::{NOT_BUILT, substitute};
 pub use flow::{Assignment, Flow, Outcome, Produced};
 pub use recovery::{Catcher, Retrier};
 pub use resource::{Pattern, Resource};
-pub use state::{Choice, ChoiceRule, Condition, Fail, Items, Kind, Map, Selector, State, Task, Until, Wait};
+pub use state::{
+    Choice, ChoiceRule, Condition, Distributed, Fail, Items, Kind, Map, Selector, State, Task, Until, Wait,
+};
 
 use crate::document::MachineType;
 use std::sync::Arc;

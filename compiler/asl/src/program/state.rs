@@ -1,6 +1,7 @@
 //! The states, compiled.
 
 use super::{Amount, Catcher, Flow, Name, Resource, Retrier, ScopeId, StateId, Text};
+use crate::document::MachineType;
 use crate::expression::jsonata::{Jsonata, JsonataTemplate};
 use crate::expression::{Path, Rule, Template};
 use crate::payload::Payload;
@@ -134,9 +135,11 @@ pub struct Fail {
     pub cause: Option<Text>,
 }
 
-/// An inline Map.
+/// A Map.
 #[derive(Debug, Clone)]
 pub struct Map {
+    /// For a distributed Map: what its child executions are. An inline Map has none.
+    pub distributed: Option<Distributed>,
     /// The scope that runs for each item.
     pub processor: ScopeId,
     /// Where the items are.
@@ -149,6 +152,15 @@ pub struct Map {
     pub tolerated_count: Option<Amount>,
     /// Percentage of iterations that may fail.
     pub tolerated_percentage: Option<Amount>,
+}
+
+/// The child executions of a distributed Map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Distributed {
+    /// Part of their names.
+    pub label: String,
+    /// Standard or Express.
+    pub machine_type: MachineType,
 }
 
 /// Where a Map's items are.

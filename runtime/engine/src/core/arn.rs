@@ -34,6 +34,12 @@ impl Settings {
         format!("arn:aws:states:{}:{}:execution:{machine}:{execution}", self.region, self.account)
     }
 
+    /// The ARN of a Map Run.
+    #[must_use]
+    pub fn map_run(&self, machine: &str, label: &str, id: &str) -> String {
+        format!("arn:aws:states:{}:{}:mapRun:{machine}/{label}:{id}", self.region, self.account)
+    }
+
     /// The ARN of an Express execution: names may come again there, so an id follows.
     #[must_use]
     pub fn express(&self, machine: &str, execution: &str, id: &str) -> String {

@@ -3,9 +3,9 @@
 use super::arn::machine_name;
 use super::engine::{Core, Here, Ready};
 use super::event::{TaskError, TaskId};
-use super::execution::{Execution, ExecutionId, Identity, Machine, Status};
+use super::execution::{Awaiter, Execution, ExecutionId, Identity, Machine, Status};
 use super::failure::Failure;
-use super::frame::Frame;
+use super::frame::{Frame, Item};
 use super::history::{Details, EventType};
 use super::limits;
 use super::scope::chance;
@@ -15,7 +15,34 @@ use std::sync::Arc;
 use stepgrad_asl::Payload;
 use stepgrad_asl::document::MachineType;
 use stepgrad_asl::expression::timestamp;
-use stepgrad_asl::program::{Name, Pattern};
+use stepgrad_asl::program::{Distributed, Map, Name, Pattern, ScopeId};
+
+/// What an execution is started with.
+struct Start<'a> {
+    machine: &'a Arc<Machine>,
+    /// Of a distributed Map's child.
+    label: Option<&'a str>,
+    name: &'a str,
+    scope: ScopeId,
+    machine_type: MachineType,
+    input: Payload,
+    /// Of a distributed Map's child.
+    item: Option<Item>,
+    awaited_by: Option<Awaiter>,
+}
+
+impl<'a> Start<'a> {
+    fn of_machine(
+        machine: &'a Arc<Machine>,
+        name: &'a str,
+        input: Payload,
+        awaited_by: Option<Awaiter>,
+    ) -> Self {
+        let program = &machine.program;
+        let (scope, machine_type) = (program.root(), program.machine_type);
+        Self { machine, label: None, name, scope, machine_type, input, item: None, awaited_by }
+    }
+}
 
 impl Core {
     /// Starts an execution that nobody waits for. An unknown machine is the driver's fault; a name that was used
@@ -23,43 +50,46 @@ impl Core {
     pub(super) fn start_root(&mut self, machine: &str, name: &str, input: &Payload) {
         let Some(machine) = self.machines.get(machine_name(machine)).map(Arc::clone) else { return };
         if !self.names.contains_key(&format!("{}:{name}", machine.name)) {
-            self.start(&machine, name, input.clone(), None);
+            self.start(Start::of_machine(&machine, name, input.clone(), None));
         }
     }
 
-    fn start(
-        &mut self,
-        machine: &Arc<Machine>,
-        name: &str,
-        input: Payload,
-        awaited_by: Option<TaskId>,
-    ) -> ExecutionId {
+    fn start(&mut self, start: Start<'_>) -> ExecutionId {
+        let Start { machine, label, name, scope, machine_type, input, item, awaited_by } = start;
         let id = ExecutionId(self.next_execution);
         self.next_execution += 1;
         self.stats.executions += 1;
-        let key = format!("{}:{name}", machine.name);
+        let machine_name = match label {
+            Some(label) => format!("{}/{label}", machine.name),
+            None => machine.name.clone(),
+        };
+        let key = format!("{machine_name}:{name}");
         self.names.insert(key.clone(), id);
         let identity = Arc::new(Identity {
-            key: Name::from(key.as_str()),
             name: name.to_owned(),
-            arn: match machine.program.machine_type {
-                MachineType::Standard => self.settings.execution(&machine.name, name),
+            arn: match machine_type {
+                MachineType::Standard => self.settings.execution(&machine_name, name),
                 MachineType::Express => {
                     let id = format!("{:016x}", chance(self.seed, &[&key], &[]));
-                    self.settings.express(&machine.name, name, &id)
+                    self.settings.express(&machine_name, name, &id)
                 }
             },
+            key: Name::from(key),
             machine: Arc::clone(machine),
+            machine_type,
             input: input.clone(),
             started_at: self.now,
             role: self.settings.role.clone(),
         });
         let program = &machine.program;
-        let seconds = program.timeout_seconds.and_then(|seconds| i64::try_from(seconds).ok());
-        let given = seconds.map(|seconds| seconds.saturating_mul(1_000));
-        let longest = (program.machine_type == MachineType::Express).then_some(limits::MAX_EXPRESS_DURATION);
-        let duration = given.into_iter().chain(longest).min();
-        let deadline = duration.map(|duration| self.now.saturating_add(duration));
+        // The machine's TimeoutSeconds is not that of its Maps' children.
+        let seconds = program.timeout_seconds.filter(|_| label.is_none());
+        let given = seconds
+            .and_then(|seconds| i64::try_from(seconds).ok())
+            .map(|seconds| seconds.saturating_mul(1_000));
+        let longest = (machine_type == MachineType::Express).then_some(limits::MAX_EXPRESS_DURATION);
+        let deadline =
+            given.into_iter().chain(longest).min().map(|duration| self.now.saturating_add(duration));
         let timer = deadline.map(|deadline| self.timers.set(deadline, Alarm::Execution(id)));
         self.executions.insert(
             id,
@@ -81,13 +111,41 @@ impl Core {
             ..Details::default()
         };
         self.record_after(id, 0, EventType::ExecutionStarted, details, None);
-        if let (Some(scope), Some(execution)) = (program.scope(program.root()), self.executions.get_mut(&id))
-        {
-            let frame = execution.frames.add(Frame::new(scope, input, 0));
+        if let (Some(scope), Some(execution)) = (program.scope(scope), self.executions.get_mut(&id)) {
+            let mut frame = Frame::new(scope, input, 0);
+            frame.item = item;
+            let frame = execution.frames.add(frame);
             execution.root = Some(frame);
             self.ready.push_back(Ready::Frame(id, frame));
         }
         id
+    }
+
+    /// Starts the child execution of a distributed Map for an item.
+    pub(super) fn start_item(
+        &mut self,
+        here: &Here,
+        frame: &Frame,
+        map: &Map,
+        distributed: &Distributed,
+        item: Item,
+        input: Payload,
+    ) -> Result<ExecutionId, Failure> {
+        let machine = Arc::clone(&here.identity.machine);
+        let path = here.state(frame)?.path.clone();
+        let draw = u64::MAX - 3 - item.index as u64;
+        let name = format!("{:016x}", frame.chance(self.seed, &here.identity.key, &path, draw));
+        let index = item.index;
+        Ok(self.start(Start {
+            machine: &machine,
+            label: Some(&distributed.label),
+            name: &name,
+            scope: map.processor,
+            machine_type: distributed.machine_type,
+            input,
+            item: Some(item),
+            awaited_by: Some(Awaiter::Map(here.execution, here.frame, index)),
+        }))
     }
 
     /// Starts the execution that a task asks for; its id and StartExecution's response.
@@ -130,8 +188,9 @@ impl Core {
                 format!("Execution Already Exists: '{}'", self.settings.execution(&machine.name, &name));
             return Err(Failure::new("StepFunctions.ExecutionAlreadyExistsException", cause));
         }
-        let awaited_by = matches!(pattern, Pattern::Sync | Pattern::Sync2).then_some(task);
-        let id = self.start(&machine, &name, Payload::new(input), awaited_by);
+        let waits = matches!(pattern, Pattern::Sync | Pattern::Sync2);
+        let awaited_by = waits.then_some(Awaiter::Task(task));
+        let id = self.start(Start::of_machine(&machine, &name, Payload::new(input), awaited_by));
         let response = json!({
             "ExecutionArn": self.settings.execution(&machine.name, &name),
             "StartDate": timestamp::format(self.now),

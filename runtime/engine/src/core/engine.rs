@@ -4,7 +4,7 @@ use super::arena::FrameId;
 use super::arn::Settings;
 use super::command::Command;
 use super::event::{Event, TaskError, TaskId};
-use super::execution::{Execution, ExecutionId, ExecutionResult, Identity, Machine, Status};
+use super::execution::{Awaiter, Execution, ExecutionId, ExecutionResult, Identity, Machine, Status};
 use super::failure::Failure;
 use super::frame::{Activity, Frame, Variables};
 use super::history::{Details, EventType, HistoryEvent, Record};
@@ -56,6 +56,8 @@ pub struct Stats {
 pub(super) enum Ready {
     /// A frame is to enter its state, or to work again.
     Frame(ExecutionId, FrameId),
+    /// A child execution of a distributed Map has ended: with an output, or badly.
+    Item { map: (ExecutionId, FrameId), index: usize, child: ExecutionId, output: Option<Payload> },
     /// A task that waited for an execution has its outcome.
     Task(TaskId, Result<Payload, TaskError>),
 }
@@ -196,6 +198,10 @@ impl Core {
             None => false,
             Some(Ready::Frame(execution, frame)) => {
                 self.advance(execution, frame);
+                true
+            }
+            Some(Ready::Item { map, index, child, output }) => {
+                self.item_ended(map, index, child, output);
                 true
             }
             Some(Ready::Task(task, result)) => {
@@ -420,7 +426,7 @@ impl Core {
         attempt: Option<u32>,
     ) -> u64 {
         let Some(running) = self.executions.get_mut(&execution) else { return previous };
-        let standard = running.identity.machine.program.machine_type == MachineType::Standard;
+        let standard = running.identity.machine_type == MachineType::Standard;
         if standard && running.last_event + 1 >= limits::MAX_EVENTS && !event_type.is_end() {
             running.overflowed = true;
             return running.last_event;
@@ -487,8 +493,22 @@ impl Core {
         if let Some(root) = execution.root {
             self.cancel_frames(&mut execution, id, root);
         }
-        if let Some(task) = execution.awaited_by {
-            self.tell(task, &execution.identity, status, output.as_ref(), error.as_deref(), cause.as_deref());
+        match execution.awaited_by {
+            None => {}
+            Some(Awaiter::Task(task)) => {
+                self.tell(
+                    task,
+                    &execution.identity,
+                    status,
+                    output.as_ref(),
+                    error.as_deref(),
+                    cause.as_deref(),
+                );
+            }
+            Some(Awaiter::Map(parent, frame, index)) => {
+                let map = (parent, frame);
+                self.ready.push_back(Ready::Item { map, index, child: id, output: output.clone() });
+            }
         }
         let result = ExecutionResult { status, output: output.map(Payload::into_value), error, cause };
         self.out.push(Command::Finished { execution: id, name: execution.identity.key.clone(), result });

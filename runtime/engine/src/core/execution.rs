@@ -9,6 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use stepgrad_asl::Payload;
+use stepgrad_asl::document::MachineType;
 use stepgrad_asl::program::{Name, Program};
 
 /// An execution, by the order in which they started.
@@ -71,9 +72,20 @@ pub(super) struct Identity {
     pub(super) name: String,
     pub(super) arn: String,
     pub(super) machine: Arc<Machine>,
+    /// The machine's own, or what the distributed Map says.
+    pub(super) machine_type: MachineType,
     pub(super) input: Payload,
     pub(super) started_at: Time,
     pub(super) role: String,
+}
+
+/// Who waits for an execution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Awaiter {
+    /// A task of another execution.
+    Task(TaskId),
+    /// A distributed Map of another execution, for the item with this index.
+    Map(ExecutionId, FrameId, usize),
 }
 
 /// A running execution.
@@ -87,8 +99,8 @@ pub(super) struct Execution {
     pub(super) overflowed: bool,
     /// Frames that wait for a task, by the event that scheduled it.
     pub(super) tasks: BTreeMap<u64, FrameId>,
-    /// The task of another execution that waits for this one.
-    pub(super) awaited_by: Option<TaskId>,
+    /// Who waits for this one.
+    pub(super) awaited_by: Option<Awaiter>,
     /// When it times out.
     pub(super) deadline: Option<Time>,
     pub(super) timer: Option<TimerKey>,

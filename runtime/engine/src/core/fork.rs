@@ -4,14 +4,15 @@ use super::arena::FrameId;
 use super::engine::{Core, Here, Ready, Work};
 use super::execution::{Execution, ExecutionId};
 use super::failure::Failure;
-use super::frame::{Activity, Fork, ForkWork, Frame, Item, Variables};
+use super::frame::{Activity, Fork, ForkWork, Frame, Item, Running, Tolerance, Variables};
 use super::history::{Details, EventType};
 use super::scope::chance;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use stepgrad_asl::Payload;
 use stepgrad_asl::expression::jsonata::States;
-use stepgrad_asl::program::{Kind, Selector};
+use stepgrad_asl::program::{Kind, ScopeId, Selector};
 
 impl Core {
     /// Starts branches or iterations until as many run as may, or all have started.
@@ -23,19 +24,15 @@ impl Core {
     ) -> Result<(), Failure> {
         while fork.running.len() < fork.limit && fork.started < fork.results.len() {
             let index = fork.started;
-            let result = self.start_one(here, frame, fork, index);
-            let child = match result {
-                Ok(child) => child,
+            match self.start_one(here, frame, fork, index) {
+                Ok(running) => {
+                    fork.started += 1;
+                    fork.running.insert(index, running);
+                }
                 Err(failure) => {
                     self.cancel_running(here, fork);
                     return Err(failure);
                 }
-            };
-            fork.started += 1;
-            if let Some(execution) = self.executions.get_mut(&here.execution) {
-                let id = execution.frames.add(child);
-                fork.running.insert(index, id);
-                self.ready.push_back(Ready::Frame(here.execution, id));
             }
         }
         Ok(())
@@ -47,14 +44,21 @@ impl Core {
         frame: &mut Frame,
         fork: &Fork,
         index: usize,
-    ) -> Result<Frame, Failure> {
-        let program = &here.identity.machine.program;
+    ) -> Result<Running, Failure> {
         let state = here.state(frame)?;
-        let (scope, input, item, previous) = match (&state.kind, &fork.work) {
+        match (&state.kind, &fork.work) {
             (Kind::Parallel(branches), ForkWork::Parallel { input }) => {
-                (branches.get(index).copied(), input.clone(), frame.item.clone(), frame.previous_event)
+                let scope = branches.get(index).copied().ok_or_else(Failure::internal)?;
+                let child = Child {
+                    scope,
+                    index,
+                    input: input.clone(),
+                    item: frame.item.clone(),
+                    previous: frame.previous_event,
+                };
+                self.start_frame(here, frame, child)
             }
-            (Kind::Map(map), ForkWork::Map { items, effective }) => {
+            (Kind::Map(map), ForkWork::Map { items, effective, .. }) => {
                 let value = items.value().get(index).cloned().unwrap_or(Value::Null);
                 let item = Item { index, value: Payload::new(value) };
                 let input = match &map.selector {
@@ -70,24 +74,83 @@ impl Core {
                         Payload::new(selected)
                     }
                 };
+                if let Some(distributed) = &map.distributed {
+                    let child = self.start_item(here, frame, map, distributed, item, input)?;
+                    return Ok(Running::Execution(child));
+                }
                 let details =
                     Details { name: Some(state.name.clone()), index: Some(index), ..Details::default() };
                 let started = EventType::MapIterationStarted;
                 let previous =
                     self.record_after(here.execution, frame.previous_event, started, details, None);
-                (Some(map.processor), input, Some(item), previous)
+                let child = Child { scope: map.processor, index, input, item: Some(item), previous };
+                self.start_frame(here, frame, child)
             }
-            _ => return Err(Failure::internal()),
-        };
-        let scope = scope.and_then(|scope| program.scope(scope)).ok_or_else(Failure::internal)?;
+            _ => Err(Failure::internal()),
+        }
+    }
+
+    fn start_frame(&mut self, here: &Here, frame: &Frame, child: Child) -> Result<Running, Failure> {
+        let Child { scope, index, input, item, previous } = child;
+        let scope = here.identity.machine.program.scope(scope).ok_or_else(Failure::internal)?;
         let mut child = Frame::new(scope, input, previous);
         child.parent = Some((here.frame, index));
         child.item = item;
         let place = [frame.coordinate, frame.visits, u64::from(frame.attempt), index as u64];
-        child.coordinate = chance(0, &[&state.path], &place);
+        child.coordinate = chance(0, &[&here.state(frame)?.path], &place);
         child.variables =
             Arc::new(Variables { outer: Some(Arc::clone(&frame.variables)), ..Variables::default() });
-        Ok(child)
+        let execution = self.executions.get_mut(&here.execution).ok_or_else(Failure::internal)?;
+        let id = execution.frames.add(child);
+        self.ready.push_back(Ready::Frame(here.execution, id));
+        Ok(Running::Frame(id))
+    }
+
+    /// A child execution of a distributed Map has ended, with an output or badly.
+    pub(super) fn item_ended(
+        &mut self,
+        (execution, parent): (ExecutionId, FrameId),
+        index: usize,
+        child: ExecutionId,
+        output: Option<Payload>,
+    ) {
+        // One that was aborted with its Map is told of when the Map is gone, or tried again.
+        let waited_for = self.frame_mut(execution, parent).is_some_and(|frame| match &frame.activity {
+            Activity::Fork(fork) => fork.running.get(&index) == Some(&Running::Execution(child)),
+            _ => false,
+        });
+        if !waited_for {
+            return;
+        }
+        let Some((here, mut frame)) = self.take(execution, parent) else { return };
+        let Activity::Fork(mut fork) = std::mem::replace(&mut frame.activity, Activity::Work) else { return };
+        fork.running.remove(&index);
+        fork.done += 1;
+        let total = fork.results.len();
+        if output.is_none()
+            && let ForkWork::Map { run: Some(run), .. } = &mut fork.work
+        {
+            run.failures += 1;
+            if run.tolerated.is_exceeded(run.failures, total) {
+                let failure = Failure::new(
+                    "States.ExceedToleratedFailureThreshold",
+                    "The specified tolerated failure threshold was exceeded",
+                );
+                let details = Details {
+                    error: failure.error.clone(),
+                    cause: failure.cause.clone(),
+                    ..Details::default()
+                };
+                self.cancel_running(&here, &mut fork);
+                self.record(&here, &mut frame, EventType::MapRunFailed, details);
+                self.settle(&here, frame, Err(failure));
+                return;
+            }
+        }
+        if let Some(result) = fork.results.get_mut(index) {
+            *result = output;
+        }
+        self.next_or_result(&here, frame, fork);
     }
 
     /// A branch or iteration has ended well.
@@ -111,18 +174,31 @@ impl Core {
         if is_map {
             self.iteration(&here, &mut frame, EventType::MapIterationSucceeded, index);
         }
+        self.next_or_result(&here, frame, fork);
+    }
+
+    /// Starts what may start now, or goes on with the results of all.
+    fn next_or_result(&mut self, here: &Here, mut frame: Frame, mut fork: Fork) {
         if fork.done < fork.results.len() {
-            let work = self.start_more(&here, &mut frame, &mut fork).map(|()| Work::Suspended);
+            let work = self.start_more(here, &mut frame, &mut fork).map(|()| Work::Suspended);
             frame.activity = Activity::Fork(fork);
-            self.settle(&here, frame, work);
+            self.settle(here, frame, work);
             return;
         }
-        let event_type =
-            if is_map { EventType::MapStateSucceeded } else { EventType::ParallelStateSucceeded };
-        self.record(&here, &mut frame, event_type, Details::default());
-        let results = fork.results.into_iter().map(|result| result.map_or(Value::Null, Payload::into_value));
+        let event_type = match &fork.work {
+            ForkWork::Parallel { .. } => EventType::ParallelStateSucceeded,
+            ForkWork::Map { run, .. } => {
+                if run.is_some() {
+                    self.record(here, &mut frame, EventType::MapRunSucceeded, Details::default());
+                }
+                EventType::MapStateSucceeded
+            }
+        };
+        self.record(here, &mut frame, event_type, Details::default());
+        // Items of a distributed Map that failed, and were tolerated, have no result.
+        let results = fork.results.into_iter().flatten().map(Payload::into_value);
         let result = Payload::new(Value::Array(results.collect()));
-        self.settle(&here, frame, Ok(Work::Result(result)));
+        self.settle(here, frame, Ok(Work::Result(result)));
     }
 
     /// A branch or iteration has failed: the others go, and the state fails with it.
@@ -159,10 +235,23 @@ impl Core {
 
     fn cancel_running(&mut self, here: &Here, fork: &mut Fork) {
         let Some(mut execution) = self.executions.remove(&here.execution) else { return };
-        for frame in std::mem::take(&mut fork.running).into_values() {
-            self.cancel_frames(&mut execution, here.execution, frame);
-        }
+        self.cancel_all(&mut execution, here.execution, std::mem::take(&mut fork.running));
         self.executions.insert(here.execution, execution);
+    }
+
+    fn cancel_all(&mut self, execution: &mut Execution, id: ExecutionId, running: BTreeMap<usize, Running>) {
+        for running in running.into_values() {
+            match running {
+                Running::Frame(frame) => self.cancel_frames(execution, id, frame),
+                Running::Execution(child) => {
+                    self.abort(
+                        child,
+                        None,
+                        Some("The Map that this execution was for has ended.".to_owned()),
+                    );
+                }
+            }
+        }
     }
 
     /// Ends a frame and those it forked: its timers and tasks go. The execution has been taken out of the core.
@@ -175,10 +264,31 @@ impl Core {
                 execution.tasks.remove(&run.event);
                 self.cancel_task(id, &run);
             }
-            Activity::Fork(fork) => {
-                for frame in fork.running.into_values() {
-                    self.cancel_frames(execution, id, frame);
-                }
+            Activity::Fork(fork) => self.cancel_all(execution, id, fork.running),
+        }
+    }
+}
+
+/// What a frame that is forked consists of.
+struct Child {
+    scope: ScopeId,
+    index: usize,
+    input: Payload,
+    item: Option<Item>,
+    previous: u64,
+}
+
+impl Tolerance {
+    /// Whether so many failures of so many items are too many (AWS: "Setting failure thresholds for Distributed Map
+    /// states").
+    #[expect(clippy::cast_precision_loss, reason = "counts of items stay far below 2^53")]
+    fn is_exceeded(self, failures: usize, total: usize) -> bool {
+        let share = failures as f64 * 100.0 / total.max(1) as f64;
+        match (self.count, self.percentage) {
+            (None, None) => failures > 0,
+            (count, percentage) => {
+                count.is_some_and(|count| failures > count)
+                    || percentage.is_some_and(|percentage| share > percentage)
             }
         }
     }

@@ -86,13 +86,38 @@ pub(super) struct TaskRun {
 pub(super) struct Fork {
     /// One for each branch or item.
     pub(super) results: Vec<Option<Payload>>,
-    pub(super) running: BTreeMap<usize, FrameId>,
+    pub(super) running: BTreeMap<usize, Running>,
     /// Branches or items started so far.
     pub(super) started: usize,
     /// At a time.
     pub(super) limit: usize,
     pub(super) done: usize,
     pub(super) work: ForkWork,
+}
+
+/// What works on a branch or item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Running {
+    /// A frame of the same execution.
+    Frame(FrameId),
+    /// A child execution.
+    Execution(ExecutionId),
+}
+
+/// A distributed Map under way.
+#[derive(Debug)]
+pub(super) struct MapRun {
+    /// Child executions that failed.
+    pub(super) failures: usize,
+    pub(super) tolerated: Tolerance,
+}
+
+/// How many child executions of a distributed Map may fail.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Tolerance {
+    pub(super) count: Option<usize>,
+    /// 0 to 100.
+    pub(super) percentage: Option<f64>,
 }
 
 #[derive(Debug)]
@@ -105,6 +130,8 @@ pub(super) enum ForkWork {
         items: Payload,
         /// What ItemSelector sees.
         effective: Payload,
+        /// Of a distributed Map.
+        run: Option<MapRun>,
     },
 }
 

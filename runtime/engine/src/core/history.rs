@@ -67,6 +67,9 @@ event_types! {
     MapStateSucceeded "mapStateSucceeded",
     MapStateFailed "mapStateFailed",
     MapStateAborted "mapStateAborted",
+    MapRunStarted "mapRunStarted",
+    MapRunSucceeded "mapRunSucceeded",
+    MapRunFailed "mapRunFailed",
     MapIterationStarted "mapIterationStarted",
     MapIterationSucceeded "mapIterationSucceeded",
     MapIterationFailed "mapIterationFailed",
@@ -124,6 +127,8 @@ pub struct Details {
     pub length: Option<usize>,
     /// Of an iteration.
     pub index: Option<usize>,
+    /// Of a distributed Map.
+    pub map_run_arn: Option<String>,
     /// Of an execution.
     pub role_arn: Option<String>,
     /// The state whose expression failed.
@@ -241,6 +246,7 @@ impl Details {
         }
         set("error", self.error.as_deref().map(Value::from));
         set("cause", self.cause.as_deref().map(Value::from));
+        set("mapRunArn", self.map_run_arn.as_deref().map(Value::from));
         set("roleArn", self.role_arn.as_deref().map(Value::from));
         set("state", self.state.as_deref().map(Value::from));
         map
@@ -282,6 +288,7 @@ impl Details {
             heartbeat_in_seconds: number("heartbeatInSeconds"),
             length: size("length"),
             index: size("index"),
+            map_run_arn: text("mapRunArn"),
             role_arn: text("roleArn"),
             state: name("state"),
         })

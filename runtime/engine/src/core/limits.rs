@@ -9,6 +9,9 @@ pub const MAX_EVENTS: u64 = 25_000;
 /// Iterations of an inline Map at a time.
 pub const MAX_INLINE_CONCURRENCY: usize = 40;
 
+/// Child executions of a distributed Map at a time.
+pub const MAX_DISTRIBUTED_CONCURRENCY: usize = 10_000;
+
 /// How long an Express execution may run, in milliseconds.
 pub const MAX_EXPRESS_DURATION: i64 = 300_000;
 

@@ -1,9 +1,9 @@
-//! The inline Map state. ToleratedFailureCount and ToleratedFailurePercentage are checked as AWS checks them; an inline
-//! Map tolerates nothing all the same: they are a distributed Map's.
+//! The Map state, inline and distributed. ToleratedFailureCount and ToleratedFailurePercentage are a distributed Map's:
+//! an inline one checks them, as AWS does, and tolerates nothing.
 
 use super::super::engine::{Core, Here, Work};
 use super::super::failure::Failure;
-use super::super::frame::{Activity, Fork, ForkWork, Frame};
+use super::super::frame::{Activity, Fork, ForkWork, Frame, MapRun, Tolerance};
 use super::super::history::{Details, EventType};
 use super::super::limits;
 use serde_json::Value;
@@ -27,8 +27,23 @@ impl Core {
         let length = items.value().as_array().map_or(0, Vec::len);
         let details = Details { length: Some(length), ..Details::default() };
         self.record(here, frame, EventType::MapStateStarted, details);
-        self.evaluate(here, frame, |_, scope| tolerance(map, effective.value(), scope))?;
+        let tolerated = self.evaluate(here, frame, |_, scope| tolerance(map, effective.value(), scope))?;
+        let run = match &map.distributed {
+            None => None,
+            Some(distributed) => {
+                let path = here.state(frame)?.path.clone();
+                let id = frame.chance(self.seed, &here.identity.key, &path, u64::MAX - 2);
+                let machine = &here.identity.machine.name;
+                let arn = self.settings.map_run(machine, &distributed.label, &format!("{id:016x}"));
+                let details = Details { map_run_arn: Some(arn), ..Details::default() };
+                self.record(here, frame, EventType::MapRunStarted, details);
+                Some(MapRun { failures: 0, tolerated })
+            }
+        };
         if length == 0 {
+            if run.is_some() {
+                self.record(here, frame, EventType::MapRunSucceeded, Details::default());
+            }
             self.record(here, frame, EventType::MapStateSucceeded, Details::default());
             return Ok(Work::Result(Payload::new(Value::Array(Vec::new()))));
         }
@@ -38,7 +53,7 @@ impl Core {
             started: 0,
             limit,
             done: 0,
-            work: ForkWork::Map { items, effective },
+            work: ForkWork::Map { items, effective, run },
         };
         self.start_more(here, frame, &mut fork)?;
         frame.activity = Activity::Fork(fork);
@@ -85,9 +100,12 @@ fn items(
     })
 }
 
-/// Iterations at a time; 0 and nothing stand for as many as an inline Map can have.
+/// Iterations at a time; 0 and nothing stand for as many as the Map can have.
 fn concurrency(map: &Map, input: &Value, scope: &dyn Scope) -> Result<usize, EvaluationError> {
-    let most = limits::MAX_INLINE_CONCURRENCY;
+    let most = match map.distributed {
+        None => limits::MAX_INLINE_CONCURRENCY,
+        Some(_) => limits::MAX_DISTRIBUTED_CONCURRENCY,
+    };
     let Some(amount) = &map.max_concurrency else { return Ok(most) };
     let count = integer(amount, "MaxConcurrency", input, scope)?;
     match usize::try_from(count) {
@@ -97,11 +115,13 @@ fn concurrency(map: &Map, input: &Value, scope: &dyn Scope) -> Result<usize, Eva
     }
 }
 
-fn tolerance(map: &Map, input: &Value, scope: &dyn Scope) -> Result<(), EvaluationError> {
-    if let Some(amount) = &map.tolerated_count
-        && integer(amount, "ToleratedFailureCount", input, scope)? < 0
-    {
-        return Err(EvaluationError::Unfit("ToleratedFailureCount cannot be negative.".to_owned()));
+fn tolerance(map: &Map, input: &Value, scope: &dyn Scope) -> Result<Tolerance, EvaluationError> {
+    let mut tolerance = Tolerance::default();
+    if let Some(amount) = &map.tolerated_count {
+        let count = integer(amount, "ToleratedFailureCount", input, scope)?;
+        let count = usize::try_from(count)
+            .map_err(|_| EvaluationError::Unfit("ToleratedFailureCount cannot be negative.".to_owned()))?;
+        tolerance.count = Some(count);
     }
     if let Some(amount) = &map.tolerated_percentage {
         let value = amount.evaluate(input, scope)?.unwrap_or(Value::Null);
@@ -112,10 +132,10 @@ fn tolerance(map: &Map, input: &Value, scope: &dyn Scope) -> Result<(), Evaluati
                 let message = "ToleratedFailurePercentage must be between 0 and 100.";
                 return Err(EvaluationError::Unfit(message.to_owned()));
             }
-            Some(_) => {}
+            Some(percentage) => tolerance.percentage = Some(percentage),
         }
     }
-    Ok(())
+    Ok(tolerance)
 }
 
 /// A whole number, or the text of one.

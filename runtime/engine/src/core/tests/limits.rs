@@ -69,3 +69,34 @@ fn an_execution_times_out_and_one_that_is_told_to_aborts() {
     assert_eq!(run.types("m:run").last(), Some(&"ExecutionAborted"));
     assert!(run.core.is_idle() && run.core.next_timer().is_none());
 }
+
+#[test]
+fn a_distributed_map_tolerates_as_many_failures_as_it_says() {
+    for (tolerance, succeeds) in [
+        (json!({}), false),
+        (json!({"ToleratedFailureCount": 1}), false),
+        (json!({"ToleratedFailureCount": 2}), true),
+        (json!({"ToleratedFailurePercentage": 40}), false),
+        (json!({"ToleratedFailurePercentage": 50}), true),
+    ] {
+        let mut map = json!({"Type": "Map", "Label": "each", "ItemProcessor": {
+            "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"}, "StartAt": "C", "States": {
+                "C": {"Type": "Choice", "Choices": [{"Variable": "$", "NumericGreaterThan": 2, "Next": "F"}], "Default": "S"},
+                "S": {"Type": "Succeed"}, "F": {"Type": "Fail", "Error": "E"}}}, "End": true});
+        map.as_object_mut().unwrap().extend(tolerance.as_object().unwrap().clone());
+        let machines = [("m", json!({"StartAt": "M", "States": {"M": map}}))];
+        let run = Simulation::start(&machines, json!([1, 2, 3, 4]), 1).finish();
+        let result = run.result("m:run");
+        if succeeds {
+            assert_eq!(result.output, Some(json!([1, 2])), "{tolerance}");
+            assert_eq!(run.results.len(), 5);
+        } else {
+            assert_eq!(
+                result.error.as_deref(),
+                Some("States.ExceedToleratedFailureThreshold"),
+                "{tolerance}"
+            );
+        }
+        assert!(run.core.is_idle() && run.core.next_timer().is_none());
+    }
+}

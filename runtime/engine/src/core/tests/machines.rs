@@ -11,7 +11,7 @@ pub(super) enum Step {
     Wait(u8),
     Choice(u8),
     Parallel(Vec<Vec<Step>>),
-    Map(u8, u8, Vec<Step>),
+    Map(u8, u8, bool, Vec<Step>),
     Child,
 }
 
@@ -27,7 +27,8 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         let scope = prop::collection::vec(inner, 1..3);
         prop_oneof![
             prop::collection::vec(scope.clone(), 1..3).prop_map(Step::Parallel),
-            (0_u8..5, 0_u8..3, scope).prop_map(|(items, limit, scope)| Step::Map(items, limit, scope)),
+            (0_u8..5, 0_u8..3, any::<bool>(), scope)
+                .prop_map(|(items, limit, distributed, scope)| Step::Map(items, limit, distributed, scope)),
         ]
     });
     prop::collection::vec(step, 1..5)
@@ -99,10 +100,16 @@ fn state(step: &Step, name: &str, names: &mut u32, _: &mut Map<String, Value>) -
             let branches: Vec<Value> = branches.iter().map(|branch| scope(branch, names)).collect();
             json!({"Type": "Parallel", "Branches": branches, "ResultPath": "$.parallel", "Catch": catch})
         }
-        Step::Map(items, limit, inner) => json!({
-            "Type": "Map", "ItemsPath": "$.items", "MaxConcurrency": limit,
-            "ItemSelector": {"items.$": format!("States.ArrayRange(1, {items}, 1)"), "passed": 1, "item.$": "$$.Map.Item.Value"},
-            "ItemProcessor": scope(inner, names), "ResultPath": "$.mapped", "Catch": catch}),
+        Step::Map(items, limit, distributed, inner) => {
+            let mut processor = scope(inner, names);
+            if *distributed {
+                processor["ProcessorConfig"] = json!({"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"});
+            }
+            json!({
+                "Type": "Map", "ItemsPath": "$.items", "MaxConcurrency": limit,
+                "ItemSelector": {"items.$": format!("States.ArrayRange(1, {items}, 1)"), "passed": 1, "item.$": "$$.Map.Item.Value"},
+                "ItemProcessor": processor, "ResultPath": "$.mapped", "Catch": catch})
+        }
         Step::Child => json!({
             "Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2", "TimeoutSeconds": 600,
             "Parameters": {"StateMachineArn": "child", "Input": {"i.$": "$.passed"}},
