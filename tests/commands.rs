@@ -1,5 +1,5 @@
 //! The command as its user meets it: what it prints, what it exits with, what it leaves behind.
-#![allow(clippy::disallowed_methods, reason = "tests read files")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests read files, and fail by panicking")]
 
 use serde_json::{Value, json};
 use stepgrad_tests::{binary, root, small_spec, specs, stepgrad};

@@ -1,5 +1,5 @@
 //! Compilation: the same bytes each time, the bytes that were reviewed, and no growth with the fan-out.
-#![allow(clippy::disallowed_methods, reason = "tests read files")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests read files, and fail by panicking")]
 
 use serde_json::Value;
 use std::path::Path;

@@ -1,5 +1,9 @@
 //! Killed processes: a function's, and the command's own. Real signals to real processes.
-#![allow(clippy::disallowed_methods, reason = "tests read files and start processes")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests read files and start processes, and fail by panicking"
+)]
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -131,7 +135,8 @@ fn an_interrupted_command_leaves_a_whole_record_that_can_be_resumed() {
 #[test]
 fn a_peer_whose_work_fails_for_good_is_left_out_of_the_round_and_comes_back() {
     let folder = tempfile::tempdir().unwrap();
-    let spec = small_spec("peer_to_peer", "gradient_averaging", "{batches: 1}", 3).replace("epochs: 3", "epochs: 40");
+    let spec = small_spec("peer_to_peer", "gradient_averaging", "{batches: 1}", 3)
+        .replace("epochs: 3", "epochs: 40");
     let spec = format!("{spec}fault_tolerance:\n  quorum: 2\n  retries: {{max_attempts: 0}}\n");
     std::fs::write(folder.path().join("train.yaml"), spec).unwrap();
     let run = start(folder.path(), &["run", "train.yaml", "-o", "json"]);
@@ -152,7 +157,8 @@ fn a_peer_whose_work_fails_for_good_is_left_out_of_the_round_and_comes_back() {
     let result = end(run).exits(0).json();
     assert_eq!(result["status"], "SUCCEEDED");
     let rounds = rounds();
-    let lost = rounds.iter().position(|round| round["members"] == 2).expect("a round went on with two members");
+    let lost =
+        rounds.iter().position(|round| round["members"] == 2).expect("a round went on with two members");
     assert_eq!(rounds[lost]["lost"].as_array().unwrap().len(), 1);
     assert!(rounds[lost + 1..].iter().any(|round| round["members"] == 3), "the peer is back later");
 }

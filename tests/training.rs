@@ -1,5 +1,5 @@
 //! Training runs: they learn, and the same seed ends in the same bytes however they are carried out.
-#![allow(clippy::disallowed_methods, reason = "tests read files")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests read files, and fail by panicking")]
 
 use serde_json::Value;
 use std::path::Path;

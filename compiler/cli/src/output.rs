@@ -1,5 +1,4 @@
 //! Data goes to stdout, prose to stderr. The only room that prints.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the room for it")]
 #![expect(clippy::disallowed_methods, reason = "the command's own environment")]
 
 use serde_json::Value;
