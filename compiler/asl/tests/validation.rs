@@ -73,3 +73,51 @@ fn agrees_with_the_recorded_verdicts() {
     assert!(!wrong.iter().any(|(aws, _)| *aws), "a verdict of AWS differs");
     assert!(wrong.len() * 20 <= all, "{} of {all} differ", wrong.len());
 }
+
+#[test]
+fn jsonata_agrees_with_its_reference_suite() {
+    use stepgrad_asl::expression::jsonata::{Answer, evaluate};
+    let folder = folder();
+    let Ok(text) = std::fs::read_to_string(folder.join("cases/jsonata_expressions.json")) else {
+        eprintln!("skipped: the conformance cases are not at {}", folder.display());
+        return;
+    };
+    let suite: Value = serde_json::from_str(&text).unwrap();
+    let (mut right, mut all) = (0_u32, 0_u32);
+    for case in suite["cases"].as_array().unwrap() {
+        let flagged =
+            |flag: &str| case["flags"].as_array().is_some_and(|flags| flags.iter().any(|f| f == flag));
+        if flagged("eval")
+            || flagged("newer-than-2.0.6")
+            || case["timelimit"].as_f64().is_some_and(|t| t > 0.0)
+        {
+            continue;
+        }
+        let data = case["dataset"].as_str().map(|name| &suite["datasets"][name]).or_else(|| case.get("data"));
+        let bindings = case["bindings"].as_object().cloned().unwrap_or_default();
+        let answer = evaluate(case["expr"].as_str().unwrap(), data, &bindings);
+        let good = match &answer {
+            Answer::Error(_) => case.get("error").is_some(),
+            Answer::Undefined(_) => case["undefined"] == true,
+            Answer::Result(value) => case.get("result").is_some_and(|result| {
+                let unordered = case["unordered"] == true;
+                let sorted = |value: &Value| {
+                    let mut items: Vec<String> =
+                        value.as_array().into_iter().flatten().map(Value::to_string).collect();
+                    items.sort();
+                    items
+                };
+                stepgrad_asl::expression::same(value, result) || unordered && sorted(value) == sorted(result)
+            }),
+        };
+        all += 1;
+        right += u32::from(good);
+        if !good {
+            let text: String =
+                format!("{} {} {answer:?}", case["id"], case["expr"]).chars().take(300).collect();
+            eprintln!("WRONG {text}");
+        }
+    }
+    eprintln!("jsonata: {right} of {all}");
+    assert!(right * 100 >= all * 99, "{right} of {all}");
+}

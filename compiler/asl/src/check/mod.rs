@@ -70,6 +70,13 @@ pub fn validate(text: &str, machine_type: MachineType) -> Vec<Diagnostic> {
     findings.sorted()
 }
 
+/// What `asl validate` prints: `{"valid": …, "diagnostics": […]}`. Warnings leave a definition valid.
+#[must_use]
+pub fn verdict(diagnostics: &[Diagnostic]) -> serde_json::Value {
+    let valid = diagnostics.iter().all(|finding| finding.severity != Severity::Error);
+    serde_json::json!({"valid": valid, "diagnostics": diagnostics})
+}
+
 /// Checks a definition and reads it.
 ///
 /// # Errors

@@ -111,6 +111,119 @@ fn findings_have_places_and_hints() {
     let found = validate(text, MachineType::Standard);
     let start = found.iter().find(|finding| finding.code == "ASL020").unwrap();
     assert_eq!((start.position.line, start.position.column, start.pointer.as_str()), (2, 14, "/StartAt"));
+    let verdict = super::verdict(&found);
+    assert_eq!((&verdict["valid"], &verdict["diagnostics"][0]["line"]), (&json!(false), &json!(2)));
     assert_eq!(start.hint.as_deref(), Some("did you mean \"Frist\"?"));
     assert!(found.iter().any(|finding| finding.code == "ASL002" && finding.severity == Severity::Error));
+}
+
+#[test]
+fn hostile_definitions_come_to_an_end() {
+    let deep = |open: &str, close: &str| open.repeat(50_000) + "1" + &close.repeat(50_000);
+    for expression in [
+        format!("{{% {} %}}", deep("(", ")")),
+        format!("{{% {} %}}", deep("[", "]")),
+        format!("{{% {} %}}", deep("-", "")),
+        format!("{{% {} %}}", "1+".repeat(50_000)),
+        format!("{{% {} %}}", deep("$f(", ")")),
+    ] {
+        let definition = json!({"QueryLanguage": "JSONata", "StartAt": "A", "States": {"A": {"Type": "Succeed", "Output": expression}}});
+        let _ = validate(&definition.to_string(), MachineType::Standard);
+    }
+    for path in [
+        deep("States.Array(", ")"),
+        deep("$[?(@[?(", "$"),
+        "$..".repeat(50_000),
+        deep("$.a[", "]"),
+        deep("$[?((", "))]"),
+    ] {
+        let definition = machine(json!({"A": {"Type": "Pass", "Parameters": {"x.$": path}, "End": true}}));
+        let _ = validate(&definition.to_string(), MachineType::Standard);
+    }
+    let rule = (0..60).fold(json!({"Variable": "$.a", "IsNull": true}), |rule, _| json!({"Not": rule}));
+    let mut rule = rule;
+    rule["Next"] = json!("B");
+    let definition = machine(json!({"A": {"Type": "Choice", "Choices": [rule]}, "B": {"Type": "Succeed"}}));
+    assert!(codes(&definition).contains(&"ASL031"));
+}
+
+mod random {
+    use super::{MachineType, machine, validate};
+    use crate::program::Program;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i16>().prop_map(Value::from),
+            prop_oneof![
+                Just("$.a"),
+                Just("$"),
+                Just("{% $states.input %}"),
+                Just("States.UUID()"),
+                Just("A"),
+                Just("Pass"),
+                Just("Map"),
+                Just("JSONata"),
+                Just("arn:aws:states:::lambda:invoke"),
+                Just("2020-01-01T00:00:00Z")
+            ]
+            .prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+                prop::collection::vec((key(), inner), 0..5)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn key() -> impl Strategy<Value = String> {
+        prop_oneof![
+            Just("Type"),
+            Just("Next"),
+            Just("End"),
+            Just("States"),
+            Just("StartAt"),
+            Just("Parameters"),
+            Just("Choices"),
+            Just("Retry"),
+            Just("Catch"),
+            Just("ErrorEquals"),
+            Just("ItemProcessor"),
+            Just("Branches"),
+            Just("a.$"),
+            Just("Assign"),
+            Just("Output"),
+            Just("QueryLanguage"),
+            Just("Variable"),
+            Just("IsNull"),
+            Just("And"),
+            Just("Resource"),
+            Just("Seconds"),
+            Just("ResultPath"),
+            Just("A")
+        ]
+        .prop_map(str::to_owned)
+    }
+
+    proptest! {
+        #[test]
+        fn definitions_never_panic(states in prop::collection::vec((key(), value()), 0..4), kind in 0_usize..8) {
+            let kinds = ["Pass", "Task", "Choice", "Wait", "Succeed", "Fail", "Parallel", "Map"];
+            let mut body: serde_json::Map<String, Value> = states.into_iter().collect();
+            body.insert("Type".to_owned(), json!(kinds[kind]));
+            let text = machine(json!({"A": body})).to_string();
+            let found = validate(&text, MachineType::Standard);
+            let valid = found.iter().all(|finding| finding.severity != crate::Severity::Error);
+            match Program::load(&text, MachineType::Standard) {
+                Ok(_) => prop_assert!(valid),
+                // What is right and cannot be run has codes of its own.
+                Err(errors) => prop_assert!(!valid || errors.iter().all(|error| error.code == crate::program::NOT_BUILT), "{errors:?}"),
+            }
+        }
+    }
 }

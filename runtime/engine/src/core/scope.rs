@@ -6,6 +6,7 @@ use super::frame::{Frame, Item};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::cell::Cell;
+use stepgrad_asl::document::MachineType;
 use stepgrad_asl::expression::{Scope, timestamp};
 use stepgrad_asl::program::{Kind, State};
 
@@ -43,17 +44,18 @@ impl FrameScope<'_> {
     fn whole(&self) -> Value {
         let identity = self.identity;
         let mut context = Map::new();
-        context.insert(
-            "Execution".to_owned(),
-            json!({
-                "Id": identity.arn,
-                "Input": identity.input.value(),
-                "StartTime": timestamp::format(identity.started_at),
-                "Name": identity.name,
-                "RoleArn": identity.role,
-                "RedriveCount": 0,
-            }),
-        );
+        let mut execution = json!({
+            "Id": identity.arn,
+            "Input": identity.input.value(),
+            "StartTime": timestamp::format(identity.started_at),
+            "Name": identity.name,
+            "RoleArn": identity.role,
+        });
+        // An Express execution cannot be redriven.
+        if let (Value::Object(members), MachineType::Standard) = (&mut execution, identity.machine_type) {
+            members.insert("RedriveCount".to_owned(), Value::from(0));
+        }
+        context.insert("Execution".to_owned(), execution);
         if let Some(item) = self.map_item() {
             context.insert(
                 "Map".to_owned(),

@@ -54,8 +54,8 @@ pub(super) fn get_item(arguments: Vec<Value>, _: &dyn Scope) -> Result<Value, St
     let items = list(array, "the array")?;
     let index = integer(index, "the index")?;
     // Beyond the end there is null, as other engines have it too.
-    let item = usize::try_from(index).ok().and_then(|index| items.get(index));
-    Ok(item.cloned().unwrap_or(Value::Null))
+    let index = usize::try_from(index).map_err(|_| "the index must not be negative")?;
+    Ok(items.get(index).cloned().unwrap_or(Value::Null))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "one signature for all functions")]

@@ -2,8 +2,10 @@
 //! workflow's variables, the functions it adds, and what counts as a result.
 
 mod functions;
+mod plain;
 mod template;
 
+pub use plain::{Answer, evaluate};
 pub use template::JsonataTemplate;
 
 use super::{EvaluationError, Scope, SyntaxError};
@@ -112,13 +114,7 @@ impl Jsonata {
                 context.bind(name.clone(), JValue::from(value.clone()));
             }
         }
-        let options = EvaluatorOptions {
-            timeout_ms: Some(MAX_MILLISECONDS),
-            max_stack_depth: Some(MAX_STACK),
-            max_sequence_length: Some(MAX_SEQUENCE),
-            ..EvaluatorOptions::default()
-        };
-        let mut evaluator = Evaluator::with_options(context, options);
+        let mut evaluator = Evaluator::with_options(context, options());
         functions::register(&mut evaluator, scope).map_err(|error| thrown(&error))?;
         let value = evaluator.evaluate(&self.tree, &JValue::Undefined).map_err(|error| thrown(&error))?;
         if value.is_undefined() {
@@ -147,6 +143,15 @@ impl Jsonata {
             object.insert("context".to_owned(), scope.context(&[]).0.into_owned());
         }
         Value::Object(object)
+    }
+}
+
+fn options() -> EvaluatorOptions {
+    EvaluatorOptions {
+        timeout_ms: Some(MAX_MILLISECONDS),
+        max_stack_depth: Some(MAX_STACK),
+        max_sequence_length: Some(MAX_SEQUENCE),
+        ..EvaluatorOptions::default()
     }
 }
 

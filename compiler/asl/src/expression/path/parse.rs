@@ -3,6 +3,10 @@
 use super::{Path, Root, Step};
 use crate::expression::SyntaxError;
 
+/// Bounds of a filter: its parser calls itself for what is nested.
+const MAX_FILTER_NESTING: usize = 32;
+const MAX_FILTER_BYTES: usize = 2_000;
+
 /// Whether `text` can only be meant as a path.
 #[must_use]
 pub fn is_path(text: &str) -> bool {
@@ -218,11 +222,15 @@ impl<'a> Parser<'a> {
                 Some(_) => {}
                 None => match c {
                     '\'' | '"' => quote = Some(c),
-                    '[' | '(' => depth += 1,
+                    '[' | '(' if depth < MAX_FILTER_NESTING && at < MAX_FILTER_BYTES => depth += 1,
+                    '[' | '(' => return Err(self.error("a filter that is too long or nested too deep")),
                     ')' => depth = depth.saturating_sub(1),
                     ']' if depth > 0 => depth -= 1,
                     ']' => {
                         let (filter, rest) = self.rest.split_at(at);
+                        if filter.len() > MAX_FILTER_BYTES {
+                            return Err(self.error("a filter that is too long or nested too deep"));
+                        }
                         let query = serde_json_path::JsonPath::parse(&format!("$[{filter}]"))
                             .map_err(|error| self.error(&format!("a bad filter: {error}")))?;
                         self.rest = rest.get(1..).unwrap_or_default();
