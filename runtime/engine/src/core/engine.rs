@@ -177,6 +177,8 @@ impl Core {
             Event::Start { machine, name, input } => self.start_root(&machine, &name, &input),
             Event::Replied { task, result } => self.replied(task, result),
             Event::Callback { task, result } => self.called_back(task, result),
+            Event::Queued { task } => self.queued(task),
+            Event::Begun { task } => self.begun(task),
             Event::Heartbeat { task } => self.heartbeat(task),
             // A step looks at the timers in any case.
             Event::TimersDue | Event::Continue => {}

@@ -58,6 +58,16 @@ pub enum Event {
         /// The task's output, or how it failed.
         result: Result<Payload, TaskError>,
     },
+    /// A call has to wait for its turn: a driver's queue is not the function's time, so its timeout is off.
+    Queued {
+        /// Whose.
+        task: TaskId,
+    },
+    /// A call that had to wait is made now: its timeout counts from here.
+    Begun {
+        /// Whose.
+        task: TaskId,
+    },
     /// Somebody sent the outcome of a task that waits for its token.
     Callback {
         /// Whose.

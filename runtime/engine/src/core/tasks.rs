@@ -8,7 +8,7 @@ use super::execution::ExecutionId;
 use super::failure::Failure;
 use super::frame::{Activity, Frame, TaskRun};
 use super::history::{Details, EventType};
-use super::timers::Alarm;
+use super::timers::{Alarm, TimerKey};
 use super::{Time, limits};
 use stepgrad_asl::Payload;
 use stepgrad_asl::program::{Kind, Pattern, Resource};
@@ -80,6 +80,36 @@ impl Core {
             && let Activity::Task(run) = &mut frame.activity
         {
             run.heartbeat = Some(timer);
+        }
+    }
+
+    /// A call has to wait for its turn.
+    pub(super) fn queued(&mut self, task: TaskId) {
+        let Some((frame, _, _)) = self.waiting(task) else { return };
+        if let Some(timer) = self.take_timeout(task.execution, frame) {
+            self.timers.cancel(timer);
+        }
+    }
+
+    /// A call that had to wait is made now.
+    pub(super) fn begun(&mut self, task: TaskId) {
+        let Some((frame, run, _)) = self.waiting(task) else { return };
+        let Some(seconds) = run.timeout_seconds else { return };
+        if let Some(timer) = self.take_timeout(task.execution, frame) {
+            self.timers.cancel(timer);
+        }
+        let timer = self.timers.set(self.after(seconds), Alarm::Timeout(task.execution, frame));
+        if let Some(frame) = self.frame_mut(task.execution, frame)
+            && let Activity::Task(run) = &mut frame.activity
+        {
+            run.timeout = Some(timer);
+        }
+    }
+
+    fn take_timeout(&mut self, execution: ExecutionId, frame: FrameId) -> Option<TimerKey> {
+        match &mut self.frame_mut(execution, frame)?.activity {
+            Activity::Task(run) => run.timeout.take(),
+            _ => None,
         }
     }
 

@@ -97,6 +97,14 @@ pub struct Handle {
     run: JoinHandle<Result<LiveResult, LiveError>>,
 }
 
+/// What a call has to tell.
+enum News {
+    /// It had to wait for its turn, and is made now.
+    Begun(TaskId),
+    /// It has its outcome.
+    Replied(Reply),
+}
+
 enum Control {
     Abort(String),
     Callback(TaskId, Result<Payload, TaskError>),
@@ -221,7 +229,7 @@ struct Run {
     /// Calls under way.
     calls: BTreeMap<TaskId, JoinHandle<()>>,
     replies: Replies,
-    sender: mpsc::Sender<Reply>,
+    sender: mpsc::Sender<News>,
     history: Box<dyn HistorySink + Send>,
     records: broadcast::Sender<Record>,
 }
@@ -230,7 +238,7 @@ impl Run {
     async fn go(
         mut self,
         mut commands: Vec<Command>,
-        mut incoming: mpsc::Receiver<Reply>,
+        mut incoming: mpsc::Receiver<News>,
         mut orders: mpsc::Receiver<Control>,
     ) -> Result<LiveResult, LiveError> {
         let mut commanded = true;
@@ -251,12 +259,15 @@ impl Run {
             }
             let sleep = self.core.next_timer().map_or(LONGEST_SLEEP, until).min(LONGEST_SLEEP);
             tokio::select! {
-                reply = incoming.recv() => {
-                    if let Some(reply) = reply {
+                news = incoming.recv() => match news {
+                    Some(News::Begun(task)) => self.core.step(Event::Begun { task }, now(), &mut commands),
+                    Some(News::Replied(reply)) => {
                         self.calls.remove(&reply.0);
                         self.replies.push(reply);
                     }
-                }
+                    // This task holds a sender itself.
+                    None => {}
+                },
                 order = orders.recv(), if commanded => match order {
                     Some(order) => self.core.step(event(order), now(), &mut commands),
                     // The handle waits, and has nothing more to say.
@@ -297,23 +308,34 @@ impl Run {
         // What is done stands in the history before anything new is started.
         self.history.flush().map_err(LiveError::History)?;
         for invocation in calls {
-            self.call(invocation);
+            self.call(invocation, commands);
         }
         Ok(())
     }
 
-    fn call(&mut self, invocation: Invocation) {
+    fn call(&mut self, invocation: Invocation, commands: &mut Vec<Command>) {
         let (invoke, permits, sender) =
             (Arc::clone(&self.invoke), Arc::clone(&self.permits), self.sender.clone());
         let task = invocation.task;
+        let permit = Arc::clone(&permits).try_acquire_owned().ok();
+        if permit.is_none() {
+            self.core.step(Event::Queued { task }, now(), commands);
+        }
         let call = tokio::spawn(async move {
-            // The semaphore is never closed.
-            let Ok(_permit) = permits.acquire_owned().await else { return };
+            let _permit = match permit {
+                Some(permit) => permit,
+                None => {
+                    // The semaphore is never closed.
+                    let Ok(permit) = permits.acquire_owned().await else { return };
+                    let _ = sender.send(News::Begun(task)).await;
+                    permit
+                }
+            };
             let payload = Bytes::copy_from_slice(invocation.payload.text().as_bytes());
             let reply = invoke.invoke(&invocation.function, payload).await;
             let result = lambda_reply::outcome(invocation.shape, reply);
             // A run that has ended wants no replies.
-            let _ = sender.send((invocation.task, result)).await;
+            let _ = sender.send(News::Replied((invocation.task, result))).await;
         });
         self.calls.insert(task, call);
     }

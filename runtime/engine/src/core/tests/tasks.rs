@@ -80,3 +80,17 @@ fn a_reply_that_is_too_late_is_nobodys() {
     run.step(Event::Replied { task: id, result: Ok(Payload::empty()) });
     assert_eq!(run.records.len(), events);
 }
+
+#[test]
+fn the_time_in_a_drivers_queue_is_not_the_functions() {
+    let mut run = Simulation::start(&task(&json!({"TimeoutSeconds": 5})), json!({}), 1);
+    let id = *run.waiting.keys().next().unwrap();
+    run.step(Event::Queued { task: id });
+    assert_eq!(run.core.next_timer(), None, "a call that waits for its turn does not time out");
+    run.now += 60_000;
+    run.step(Event::Begun { task: id });
+    assert_eq!(run.core.next_timer(), Some(run.now + 5_000));
+    run.now += 5_000;
+    run.step(Event::TimersDue);
+    assert_eq!(run.result("m:run").error.as_deref(), Some("States.Timeout"));
+}
