@@ -15,9 +15,18 @@ pub fn parse(text: &str) -> Option<DateTime<Utc>> {
 /// `milliseconds` since 1970 in the form of AWS: `2016-03-14T01:59:00.000Z`.
 #[must_use]
 pub fn format(milliseconds: i64) -> String {
-    DateTime::<Utc>::from_timestamp_millis(milliseconds)
-        .unwrap_or_default()
-        .to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+    use chrono::{Datelike, Timelike};
+    let time = DateTime::<Utc>::from_timestamp_millis(milliseconds).unwrap_or_default();
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+        time.year(),
+        time.month(),
+        time.day(),
+        time.hour(),
+        time.minute(),
+        time.second(),
+        time.timestamp_subsec_millis()
+    )
 }
 
 #[cfg(test)]

@@ -174,16 +174,18 @@ impl HistoryEvent {
     /// The event as GetExecutionHistory gives it.
     #[must_use]
     pub fn to_value(&self) -> Value {
-        let mut event = Map::new();
-        event.insert("timestamp".to_owned(), Value::from(timestamp::format(self.timestamp)));
-        event.insert("type".to_owned(), Value::from(self.event_type.name()));
-        event.insert("id".to_owned(), Value::from(self.id));
-        event.insert("previousEventId".to_owned(), Value::from(self.previous_event_id));
-        let details = self.details.to_map();
-        if !details.is_empty() {
-            event.insert(self.event_type.details_key().to_owned(), Value::Object(details));
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    fn serialize_members<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        map.serialize_entry("timestamp", &timestamp::format(self.timestamp))?;
+        map.serialize_entry("type", self.event_type.name())?;
+        map.serialize_entry("id", &self.id)?;
+        map.serialize_entry("previousEventId", &self.previous_event_id)?;
+        if !self.details.is_empty() {
+            map.serialize_entry(self.event_type.details_key(), &self.details)?;
         }
-        Value::Object(event)
+        Ok(())
     }
 
     fn from_map(event: &Map<String, Value>) -> Result<Self, String> {
@@ -212,44 +214,8 @@ impl HistoryEvent {
 }
 
 impl Details {
-    fn to_map(&self) -> Map<String, Value> {
-        let mut map = Map::new();
-        let mut set = |key: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                map.insert(key.to_owned(), value);
-            }
-        };
-        let whole = || Some(serde_json::json!({"truncated": false}));
-        set("name", self.name.as_deref().map(Value::from));
-        set("index", self.index.map(Value::from));
-        set("length", self.length.map(Value::from));
-        set("resourceType", self.resource_type.map(Value::from));
-        set("resource", self.resource.as_deref().map(Value::from));
-        set("region", self.region.as_deref().map(Value::from));
-        set("parameters", self.parameters.as_ref().map(|payload| Value::from(payload.text())));
-        set("timeoutInSeconds", self.timeout_in_seconds.map(Value::from));
-        set("heartbeatInSeconds", self.heartbeat_in_seconds.map(Value::from));
-        if let Some(input) = &self.input {
-            set("input", Some(Value::from(input.text())));
-            set("inputDetails", whole());
-        }
-        if let Some(output) = &self.output {
-            set("output", Some(Value::from(output.text())));
-            set("outputDetails", whole());
-        }
-        if !self.assigned_variables.is_empty() {
-            let variables = self.assigned_variables.iter();
-            let variables =
-                variables.map(|(name, value)| (name.to_string(), Value::from(value.text()))).collect();
-            set("assignedVariables", Some(Value::Object(variables)));
-            set("assignedVariablesDetails", whole());
-        }
-        set("error", self.error.as_deref().map(Value::from));
-        set("cause", self.cause.as_deref().map(Value::from));
-        set("mapRunArn", self.map_run_arn.as_deref().map(Value::from));
-        set("roleArn", self.role_arn.as_deref().map(Value::from));
-        set("state", self.state.as_deref().map(Value::from));
-        map
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 
     fn from_map(map: &Map<String, Value>) -> Result<Self, String> {
@@ -295,17 +261,77 @@ impl Details {
     }
 }
 
+impl Serialize for HistoryEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.serialize_members(&mut map)?;
+        map.end()
+    }
+}
+
+/// Of `inputDetails` and the like: nothing is cut off here.
+#[derive(Serialize)]
+struct Whole {
+    truncated: bool,
+}
+
+/// Payloads stand in events as text.
+struct Texts<'a>(&'a BTreeMap<Name, Payload>);
+
+impl Serialize for Texts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (&**name, value.text())))
+    }
+}
+
+impl Serialize for Details {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        fn entry<M: SerializeMap, T: Serialize>(
+            map: &mut M,
+            key: &'static str,
+            value: Option<T>,
+        ) -> Result<(), M::Error> {
+            value.map_or(Ok(()), |value| map.serialize_entry(key, &value))
+        }
+        let whole = Whole { truncated: false };
+        let mut map = serializer.serialize_map(None)?;
+        entry(&mut map, "name", self.name.as_deref())?;
+        entry(&mut map, "index", self.index)?;
+        entry(&mut map, "length", self.length)?;
+        entry(&mut map, "resourceType", self.resource_type)?;
+        entry(&mut map, "resource", self.resource.as_deref())?;
+        entry(&mut map, "region", self.region.as_deref())?;
+        entry(&mut map, "parameters", self.parameters.as_ref().map(Payload::text))?;
+        entry(&mut map, "timeoutInSeconds", self.timeout_in_seconds)?;
+        entry(&mut map, "heartbeatInSeconds", self.heartbeat_in_seconds)?;
+        if let Some(input) = &self.input {
+            map.serialize_entry("input", input.text())?;
+            map.serialize_entry("inputDetails", &whole)?;
+        }
+        if let Some(output) = &self.output {
+            map.serialize_entry("output", output.text())?;
+            map.serialize_entry("outputDetails", &whole)?;
+        }
+        if !self.assigned_variables.is_empty() {
+            map.serialize_entry("assignedVariables", &Texts(&self.assigned_variables))?;
+            map.serialize_entry("assignedVariablesDetails", &whole)?;
+        }
+        entry(&mut map, "error", self.error.as_deref())?;
+        entry(&mut map, "cause", self.cause.as_deref())?;
+        entry(&mut map, "mapRunArn", self.map_run_arn.as_deref())?;
+        entry(&mut map, "roleArn", self.role_arn.as_deref())?;
+        entry(&mut map, "state", self.state.as_deref())?;
+        map.end()
+    }
+}
+
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Event { execution, event, attempt } => {
                 let mut map = serializer.serialize_map(None)?;
                 map.serialize_entry("execution", &**execution)?;
-                if let Value::Object(members) = event.to_value() {
-                    for (key, value) in &members {
-                        map.serialize_entry(key, value)?;
-                    }
-                }
+                event.serialize_members(&mut map)?;
                 if let Some(attempt) = attempt {
                     map.serialize_entry("attempt", attempt)?;
                 }
