@@ -181,3 +181,28 @@ fn completions_are_there_for_the_usual_shells() {
         assert!(script.contains("stepgrad"), "{shell}");
     }
 }
+
+#[test]
+fn a_file_that_is_not_there_and_a_link_that_leads_out_are_shown_at_their_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path().join("project");
+    std::fs::create_dir(&project).unwrap();
+    let spec = small_spec("peer_to_peer", "gradient_averaging", "epoch", 2)
+        .replace("format: synthetic", "format: csv\n  source: table.csv")
+        .replace("  synthetic: {samples: 240, shape: [12], classes: 3}\n", "")
+        .replace("validation: 0.1", "validation: {source: held-out.csv}");
+    std::fs::write(project.join("train.yaml"), spec).unwrap();
+    let finding = |code: &str| {
+        let report = stepgrad(&project, &["run", "train.yaml", "-o", "json"]).exits(3).json();
+        let findings = report["diagnostics"].as_array().unwrap().clone();
+        assert!(findings.iter().all(|finding| finding["code"] == code), "{report}");
+        findings.iter().map(|finding| finding["line"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(finding("SG060"), [6, 7]);
+    std::fs::write(project.join("held-out.csv"), "x,label\n1,a\n").unwrap();
+    assert_eq!(finding("SG060"), [6]);
+    std::fs::write(folder.path().join("outside.csv"), "x,label\n1,a\n").unwrap();
+    std::os::unix::fs::symlink("../outside.csv", project.join("table.csv")).unwrap();
+    assert_eq!(finding("SG061"), [6]);
+    assert!(!project.join("runs").exists(), "a run that cannot start leaves no record");
+}

@@ -7,9 +7,9 @@ use crate::output::{self, Format};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use stepgrad_compiler::diagnostic::{self, Diagnostic, Source};
+use stepgrad_compiler::diagnostic::{self, Code, Diagnostic, Source};
 use stepgrad_compiler::lower::Templates;
-use stepgrad_compiler::spec::{self, Override, Spec};
+use stepgrad_compiler::spec::{self, Override, Spanned, Spec, Validation};
 use stepgrad_compiler::{Compilation, CompileError};
 
 /// Bytes that are read of a spec at the most: a little more than the compiler takes, so that it is the
@@ -94,51 +94,65 @@ impl Loaded {
         Source { name: &self.name, text: &self.text }
     }
 
-    /// The folder that relative paths of the spec start from: the spec's own where they are found there, else
-    /// the current one.
-    pub(crate) fn root(&self, args: &SpecArgs, relative: &[&str]) -> Result<PathBuf, Failure> {
+    /// The folder that the paths of the spec start from: the spec's own where all are found there, else the
+    /// current one. Says which are missing, or lead out of it.
+    pub(crate) fn root(&self, args: &SpecArgs, format: Format) -> Result<PathBuf, Failure> {
         let own = if args.spec == Path::new("-") { None } else { args.spec.parent() };
         let own = own.map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
-        let candidates: Vec<&Path> = own.into_iter().chain([Path::new(".")]).collect();
-        for candidate in &candidates {
-            if relative.iter().all(|path| candidate.join(path).exists()) {
-                let root =
-                    candidate.canonicalize().map_err(|error| Failure::file("open", candidate, &error))?;
-                for path in relative {
-                    let target = root.join(path);
-                    let target =
-                        target.canonicalize().map_err(|error| Failure::file("open", &target, &error))?;
-                    if !target.starts_with(&root) {
-                        let what = format!(
-                            "{path} leads out of {}, to {}: copy what it names into the project",
-                            root.display(),
-                            target.display()
-                        );
-                        return Err(Failure::new(Exit::Invalid, what));
-                    }
-                }
-                return Ok(root);
+        let mut candidates: Vec<&Path> = own.into_iter().chain([Path::new(".")]).collect();
+        candidates.dedup();
+        let paths = self.paths();
+        let all_there = |folder: &&&Path| paths.iter().all(|path| folder.join(&path.value).exists());
+        let Some(root) = candidates.iter().find(all_there) else {
+            let looked: Vec<_> = candidates.iter().map(|folder| format!("`{}`", folder.display())).collect();
+            let nowhere =
+                |path: &&&Spanned<String>| !candidates.iter().any(|folder| folder.join(&path.value).exists());
+            let missing: Vec<_> = match paths.iter().filter(nowhere).collect::<Vec<_>>() {
+                // Each is somewhere, but not all in one place.
+                none if none.is_empty() => paths.iter().collect(),
+                missing => missing,
+            };
+            let findings: Vec<_> = missing
+                .into_iter()
+                .map(|path| {
+                    Diagnostic::error(
+                        Code::FileMissing,
+                        format!("there is no file or folder `{}`", path.value),
+                    )
+                    .at(&path.place(), "not there")
+                    .hint(format!(
+                        "looked in {}: the spec's folder, then the current one",
+                        looked.join(" and ")
+                    ))
+                })
+                .collect();
+            return Err(tell(&findings, &self.source(), format, Exit::Invalid));
+        };
+        let root = root.canonicalize().map_err(|error| Failure::file("open", root, &error))?;
+        let mut outside = Vec::new();
+        for path in paths {
+            let target = root.join(&path.value);
+            let target = target.canonicalize().map_err(|error| Failure::file("open", &target, &error))?;
+            if !target.starts_with(&root) {
+                let message = format!("`{}` leads out of the project, to {}", path.value, target.display());
+                let finding = Diagnostic::error(Code::LinkEscapes, message)
+                    .at(&path.place(), "a link leads elsewhere")
+                    .hint(format!("copy what it names into {}", root.display()));
+                outside.push(finding);
             }
         }
-        let looked: Vec<_> = candidates.iter().map(|folder| format!("{}", folder.display())).collect();
-        let missing: Vec<_> = relative
-            .iter()
-            .filter(|path| !candidates.iter().any(|candidate| candidate.join(path).exists()))
-            .map(|path| (*path).to_owned())
-            .collect();
-        let missing = if missing.is_empty() {
-            relative.iter().map(|path| (*path).to_owned()).collect()
-        } else {
-            missing
+        if outside.is_empty() { Ok(root) } else { Err(tell(&outside, &self.source(), format, Exit::Invalid)) }
+    }
+
+    /// The paths that the spec names.
+    fn paths(&self) -> Vec<&Spanned<String>> {
+        let data = &self.spec.data;
+        let held_out = match data.validation.as_ref().map(|validation| &validation.value) {
+            Some(Validation::Source { source }) => Some(source),
+            _ => None,
         };
-        Err(Failure::new(
-            Exit::Invalid,
-            format!(
-                "{} is not there: paths in a spec start at the spec's folder or the current one (looked in {})",
-                missing.join(", "),
-                looked.join(", ")
-            ),
-        ))
+        let named = [data.source.as_ref(), held_out, self.spec.model.torchscript.as_ref()];
+        named.into_iter().flatten().collect()
     }
 }
 

@@ -94,8 +94,9 @@ impl Status {
     }
 }
 
-/// Sums over a run.
+/// Sums over a run. A record of an older version lacks some.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Totals {
     /// Of the clock.
     pub(crate) seconds: f64,

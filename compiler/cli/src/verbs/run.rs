@@ -89,7 +89,7 @@ fn begin(args: &Args, spec: &SpecArgs, format: Format) -> Result<(Record, Run), 
     let loaded = Loaded::load(spec, format)?;
     let mut bundle = loaded.compile(spec, format)?.bundle;
     bundle.retain_rounds(args.retain_rounds.0);
-    let root = loaded.root(spec, &sources(&loaded))?;
+    let root = loaded.root(spec, format)?;
     let id = new_id(&bundle.index.name, local::now(), std::process::id());
     let record = Record::create(&args.runs, &id)?;
     compile::write(&bundle, &record.folder.join("bundle"))?;
@@ -112,17 +112,6 @@ fn begin(args: &Args, spec: &SpecArgs, format: Format) -> Result<(Record, Run), 
     };
     record.write(&run)?;
     Ok((record, run))
-}
-
-/// The files that the spec names.
-fn sources(loaded: &Loaded) -> Vec<&str> {
-    let data = &loaded.spec.data;
-    let held_out = match data.validation.as_ref().map(|validation| &validation.value) {
-        Some(stepgrad_compiler::spec::Validation::Source { source }) => Some(source),
-        _ => None,
-    };
-    let named = [data.source.as_ref(), held_out, loaded.spec.model.torchscript.as_ref()];
-    named.into_iter().flatten().map(|path| path.value.as_str()).collect()
 }
 
 /// Puts what every function reads into the run's objects.

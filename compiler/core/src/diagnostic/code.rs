@@ -105,6 +105,10 @@ codes! {
     Limit = "SG050",
     /// a function has too little memory for the model
     Memory = "SG051",
+    /// a file that the spec names is not there
+    FileMissing = "SG060",
+    /// a link leads out of the project
+    LinkEscapes = "SG061",
 }
 
 /// The example of a code's page.
