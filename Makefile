@@ -24,10 +24,8 @@ build: setup
 
 # Time of a run against its pure gradient computation, and calls per second of the engine.
 bench: setup
-	$(CARGO) build --workspace --locked --release
-	$(CARGO) build --package stepgrad-engine --example empty --locked --release
-	$(CARGO) bench --package stepgrad-engine --bench calls --locked
-	$(CARGO) bench --package stepgrad-runtime --bench overhead --locked
+	$(CARGO) build --workspace --bins --examples --locked --release
+	$(CARGO) bench --workspace --bench calls --bench overhead --locked
 
 lint: setup
 	$(CARGO) fmt --all --check
