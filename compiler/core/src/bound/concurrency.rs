@@ -1,12 +1,10 @@
 //! How many iterations and functions run at once.
 
 use super::Figure;
+use crate::limits::INLINE_MAP_CONCURRENCY;
 use crate::lower::Machine;
 use serde_json::Value;
 use stepgrad_contract::fanout::Choice;
-
-/// Iterations that an inline Map runs at once at the most (AWS Step Functions, "Map workflow state").
-pub const INLINE_MAP_CONCURRENCY: u32 = 40;
 
 /// The largest `MaxConcurrency` of an inline Map.
 pub(super) fn figure(machines: &[Machine]) -> Figure {

@@ -4,7 +4,8 @@
 //! is scheduled, started and ends, and a `.sync` one is submitted in between; a Map adds its start and end and
 //! two events for each iteration. The longest way through the states counts.
 
-use super::{ARRAY_RANGE_LIMIT, Figure, HISTORY_LIMIT, Size};
+use super::{Figure, Size};
+use crate::limits::{ARRAY_RANGE, HISTORY_EVENTS};
 use crate::lower::Machine;
 use serde_json::{Map as Object, Value};
 use stepgrad_contract::fanout::{Carriers, Choice};
@@ -34,13 +35,13 @@ pub(super) fn carriers(machines: &[Machine]) -> Carriers {
         machines.iter().filter(|machine| !matches!(machine.name.as_str(), "train" | "segment" | "round"));
     let child_fixed = maps.map(|machine| worst(machines, &machine.name, none)).max().unwrap_or(0);
     Carriers {
-        history_limit: HISTORY_LIMIT,
+        history_limit: HISTORY_EVENTS,
         round_fixed: round,
         peer_fixed: peer - round,
         batch: with_batch - peer,
         child: (with_range - peer).max(with_group - round),
         child_fixed,
-        range_limit: ARRAY_RANGE_LIMIT,
+        range_limit: ARRAY_RANGE,
     }
 }
 
@@ -51,7 +52,7 @@ const ROUNDS_PER_SEGMENT: u32 = 500;
 pub(super) fn rounds_per_segment(machines: &[Machine]) -> u32 {
     // The walk ends where it comes back to a state, so this is the execution with a single round.
     let one = worst(machines, "segment", Elements::default());
-    u32::try_from(HISTORY_LIMIT / one.max(1)).unwrap_or(1).clamp(1, ROUNDS_PER_SEGMENT)
+    u32::try_from(HISTORY_EVENTS / one.max(1)).unwrap_or(1).clamp(1, ROUNDS_PER_SEGMENT)
 }
 
 /// The most batches of a peer that an inline Map carries.
@@ -78,7 +79,7 @@ pub(super) fn figures(
     let figure = |what: String, worst: u64, because: String| Figure {
         what,
         worst,
-        limit: HISTORY_LIMIT,
+        limit: HISTORY_EVENTS,
         unit: "events",
         because,
     };

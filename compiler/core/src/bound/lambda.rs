@@ -4,16 +4,12 @@
 //! parameters as often as the function holds them. Activations come on top and depend on the batch.
 
 use super::Figure;
+use crate::limits::{FUNCTION_MEMORY_MB, FUNCTION_TIMEOUT_S};
 use stepgrad_contract::Function;
 use stepgrad_contract::training::Architecture;
 
 /// Resident memory of a function process before any work, in MB, as measured.
 const BASE_MB: u64 = 112;
-
-/// Seconds that a function may take at the most (AWS Lambda, "Lambda quotas").
-pub const TIMEOUT_LIMIT: u32 = 900;
-/// MB that a function may have at the most (same page).
-pub const MEMORY_LIMIT: u32 = 10_240;
 
 /// How a function of the plan is configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +31,7 @@ pub(super) fn figures(functions: &[Configured]) -> Vec<Figure> {
         figures.push(Figure {
             what: "timeout of a function".to_owned(),
             worst: u64::from(slowest.timeout_s),
-            limit: u64::from(TIMEOUT_LIMIT),
+            limit: u64::from(FUNCTION_TIMEOUT_S),
             unit: "seconds",
             because: format!("functions.{}.timeout_s", slowest.function),
         });
@@ -44,7 +40,7 @@ pub(super) fn figures(functions: &[Configured]) -> Vec<Figure> {
         figures.push(Figure {
             what: "memory of a function".to_owned(),
             worst: u64::from(largest.memory_mb),
-            limit: u64::from(MEMORY_LIMIT),
+            limit: u64::from(FUNCTION_MEMORY_MB),
             unit: "MB",
             because: format!("functions.{}.memory_mb", largest.function),
         });

@@ -8,17 +8,9 @@ pub mod history;
 pub mod lambda;
 pub mod payload;
 
+use crate::limits::DEFINITION_BYTES;
 use crate::lower::Machine;
 use stepgrad_contract::fanout::{Carriers, Choice};
-
-/// Bytes of a payload between states (AWS Step Functions, "Service quotas").
-pub const PAYLOAD_LIMIT: u64 = 262_144;
-/// Events of a Standard execution's history (same page).
-pub const HISTORY_LIMIT: u64 = 25_000;
-/// Bytes of a definition (same page).
-pub const DEFINITION_LIMIT: u64 = 1_048_576;
-/// Elements that `States.ArrayRange` gives at the most (AWS Step Functions, "Intrinsic functions").
-pub const ARRAY_RANGE_LIMIT: u32 = 1_000;
 
 /// How large a training is, as far as it is known before the data is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +79,7 @@ pub fn bounds(
         .map(|machine| Figure {
             what: format!("definition of `{}`", machine.name),
             worst: machine.text.len() as u64,
-            limit: DEFINITION_LIMIT,
+            limit: DEFINITION_BYTES,
             unit: "bytes",
             because: "does not depend on peers or batches".to_owned(),
         })

@@ -1,6 +1,7 @@
 //! The largest payload on each edge of a round, measured on the types that stand on it.
 
-use super::{Figure, PAYLOAD_LIMIT};
+use super::Figure;
+use crate::limits::PAYLOAD_BYTES;
 use stepgrad_contract::events::{
     Action, EvaluateEvent, EvaluateReply, MembershipEvent, Next, Replicas, Report, Reports, RoundMetrics,
     Status,
@@ -18,7 +19,7 @@ pub(super) fn figures(peers: u32, batches: u32, choice: Choice) -> Vec<Figure> {
     let figure = |what: &str, bytes: usize, because: &str| Figure {
         what: what.to_owned(),
         worst: bytes as u64 + SURROUNDINGS,
-        limit: PAYLOAD_LIMIT,
+        limit: PAYLOAD_BYTES,
         unit: "bytes",
         because: format!("{because} of {peers} peers"),
     };

@@ -2,8 +2,7 @@
 //! has to be decided is decided here, so that the templates only say how it is written.
 
 use super::{Settings, machine_placeholder};
-use crate::bound::concurrency::INLINE_MAP_CONCURRENCY;
-use crate::bound::lambda::TIMEOUT_LIMIT;
+use crate::limits::{FUNCTION_TIMEOUT_S, INLINE_MAP_CONCURRENCY};
 use crate::plan::{Dimension, Failure, Map, Plan, Stage, Step};
 use serde_json::{Value, json};
 use stepgrad_contract::ErrorKind;
@@ -101,7 +100,7 @@ impl Lowering<'_> {
     }
 
     fn task(&self, stage: &Stage, next: Option<&str>, on_error: &str) -> Value {
-        let timeout = self.settings.timeouts.get(&stage.function).copied().unwrap_or(TIMEOUT_LIMIT);
+        let timeout = self.settings.timeouts.get(&stage.function).copied().unwrap_or(FUNCTION_TIMEOUT_S);
         json!({
             "kind": "task",
             "name": stage.name,

@@ -6,6 +6,7 @@ use super::spanned::Spanned;
 use super::topology::Topology;
 use super::training::Training;
 use crate::diagnostic::{Code, Diagnostic, Place};
+use crate::limits;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -14,10 +15,8 @@ use std::ops::RangeInclusive;
 use stepgrad_contract::Function;
 use stepgrad_contract::training::{Algorithm, Topology as Kind};
 
-/// AWS Lambda, "Lambda quotas": memory of a function.
-const MEMORY_MB: RangeInclusive<u32> = 128..=10_240;
-/// AWS Lambda, "Lambda quotas": timeout of a function.
-const TIMEOUT_S: RangeInclusive<u32> = 1..=900;
+const MEMORY_MB: RangeInclusive<u32> = 128..=limits::FUNCTION_MEMORY_MB;
+const TIMEOUT_S: RangeInclusive<u32> = 1..=limits::FUNCTION_TIMEOUT_S;
 /// AWS Step Functions, "Distributed Map": the most child executions at once.
 const CONCURRENCY: RangeInclusive<u32> = 1..=10_000;
 const DEFAULT_CONCURRENCY: u32 = 100;
