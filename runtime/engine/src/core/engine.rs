@@ -122,7 +122,7 @@ impl Core {
         self.now = self.now.max(now);
         // What is ready goes first, what happened outside after it: a replay does the same.
         if matches!(event, Event::Abort { .. }) {
-            self.take_in(event);
+            self.inbox.push_front(event);
         } else {
             self.inbox.push_back(event);
         }

@@ -141,8 +141,8 @@ impl Core {
                     cause: failure.cause.clone(),
                     ..Details::default()
                 };
-                self.cancel_running(&here, &mut fork);
                 self.record(&here, &mut frame, EventType::MapRunFailed, details);
+                self.cancel_running(&here, &mut fork);
                 self.settle(&here, frame, Err(failure));
                 return;
             }

@@ -116,10 +116,12 @@ impl Replay {
             }
             Some(Record::Event { event, .. }) => self.core.now = self.core.now.max(event.timestamp),
         }
-        if let Some(abort) = self.abort() {
-            self.core.take_in(abort);
-        } else if !self.core.advance_one() {
-            match self.outside()? {
+        if !self.core.advance_one() {
+            let outside = match self.abort() {
+                Some(abort) => Outside::Event(abort),
+                None => self.outside()?,
+            };
+            match outside {
                 Outside::Event(event) => self.core.take_in(event),
                 Outside::Alarm(alarm) => self.core.alarm(alarm),
                 Outside::Complete(task, result) => self.core.complete(task, result),
@@ -128,7 +130,7 @@ impl Replay {
         self.compare()
     }
 
-    /// An abort comes from outside whether or not something is ready.
+    /// An abort from outside. One that follows from something else is written by what is ready, or after another event.
     fn abort(&self) -> Option<Event> {
         let Some(Record::Event { execution, event, .. }) = self.expected.front() else { return None };
         let id = self.core.names.get(&**execution).copied();
@@ -168,8 +170,8 @@ impl Replay {
             }
             EventType::TaskFailed | EventType::LambdaFunctionFailed => failed(details),
             _ => {
-                // Nothing but time is left: the first timer it is, for timers fire in order.
-                return match self.core.timers.due(Time::MAX) {
+                let event = event.clone();
+                return match self.alarm(id, &event) {
                     Some(alarm) => Ok(Outside::Alarm(alarm)),
                     None => Err(self.diverged("nothing that could lead to it")),
                 };
@@ -183,6 +185,28 @@ impl Replay {
             Some(task) => Ok(Outside::Complete(task, result)),
             None => Err(self.diverged("no task under way that it belongs to")),
         }
+    }
+
+    /// The timer that led to `event`: the record says whose it was. When it went off is not asked, for a driver may
+    /// have put it off.
+    fn alarm(&mut self, id: Option<ExecutionId>, event: &HistoryEvent) -> Option<Alarm> {
+        let executions = &self.core.executions;
+        let is_here = |execution: ExecutionId, frame| {
+            let frame = executions.get(&execution).and_then(|running| running.frames.get(frame));
+            Some(execution) == id
+                && frame.is_some_and(|frame| frame.previous_event == event.previous_event_id)
+        };
+        let timeout = matches!(event.event_type, EventType::TaskTimedOut | EventType::LambdaFunctionTimedOut);
+        let heartbeat = event.details.error.as_deref() == Some("States.HeartbeatTimeout");
+        let end = event.event_type == EventType::ExecutionTimedOut;
+        self.core.timers.take_first(|alarm| match *alarm {
+            Alarm::Execution(execution) => end && Some(execution) == id,
+            Alarm::Timeout(execution, frame) => timeout && !heartbeat && is_here(execution, frame),
+            Alarm::Heartbeat(execution, frame) => timeout && heartbeat && is_here(execution, frame),
+            Alarm::Wait(execution, frame) | Alarm::Retry(execution, frame) => {
+                !timeout && !end && is_here(execution, frame)
+            }
+        })
     }
 
     /// The task whose line of control ends at event `previous`.

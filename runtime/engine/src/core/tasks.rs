@@ -184,18 +184,19 @@ impl Core {
         let Some((_, _, resource)) = self.waiting(task) else { return };
         let resource = resource.clone();
         let Some((here, mut frame)) = self.take(execution, frame) else { return };
+        let details = Details { error: Some(error.to_owned()), ..Details::default() };
+        let event_type = match resource {
+            Resource::Function(_) => EventType::LambdaFunctionTimedOut,
+            _ => EventType::TaskTimedOut,
+        };
+        // Before what follows from it in other executions: a replay reads the cause first.
+        self.record(&here, &mut frame, event_type, of_resource(&resource, details));
         if let Activity::Task(run) = std::mem::replace(&mut frame.activity, Activity::Work) {
             if let Some(running) = self.executions.get_mut(&execution) {
                 running.tasks.remove(&run.event);
             }
             self.cancel_task(execution, &run);
         }
-        let details = Details { error: Some(error.to_owned()), ..Details::default() };
-        let event_type = match resource {
-            Resource::Function(_) => EventType::LambdaFunctionTimedOut,
-            _ => EventType::TaskTimedOut,
-        };
-        self.record(&here, &mut frame, event_type, of_resource(&resource, details));
         let failure = Failure { error: Some(error.to_owned()), cause: None };
         self.settle(&here, frame, Err(failure));
     }

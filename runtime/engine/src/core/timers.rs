@@ -50,6 +50,12 @@ impl Timers {
         self.set.first_key_value().map(|(key, _)| key.at)
     }
 
+    /// The first timer that is for what `wanted` says, due or not.
+    pub(super) fn take_first(&mut self, wanted: impl Fn(&Alarm) -> bool) -> Option<Alarm> {
+        let key = self.set.iter().find(|(_, alarm)| wanted(alarm)).map(|(key, _)| *key)?;
+        self.set.remove(&key)
+    }
+
     /// The first timer, if it is due.
     pub(super) fn due(&mut self, now: Time) -> Option<Alarm> {
         if self.next()? <= now { self.set.pop_first().map(|(_, alarm)| alarm) } else { None }

@@ -5,7 +5,7 @@ use super::machines::{machines, steps};
 use super::simulation::{START, Simulation, programs};
 use crate::core::history::{EventType, Record};
 use crate::core::recovery::read_records;
-use crate::core::{RecoveryError, Settings, recover};
+use crate::core::{Event, RecoveryError, Settings, Status, recover};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -118,4 +118,62 @@ fn a_replayed_run_writes_the_same_history() {
         })
         .collect();
     assert_eq!(attempts, [0, 1]);
+}
+
+/// Every cut of these records can be gone on from.
+fn every_cut_recovers(machines: &[(&str, Value)], run: &Simulation) {
+    for cut in 1..=run.records.len() {
+        Simulation::recovered(machines, &run.records[..cut], run.now, 1).finish();
+    }
+}
+
+#[test]
+fn a_timeout_that_was_put_off_does_not_confuse_a_replay() {
+    let machines = [(
+        "machine",
+        json!({"StartAt": "P", "States": {"P": {"Type": "Parallel", "End": true, "Branches": [
+        {"StartAt": "T", "States": {"T": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "TimeoutSeconds": 5,
+            "Parameters": {"FunctionName": "good"}, "End": true}}},
+        {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 60, "End": true}}}]}}}),
+    )];
+    let mut run = Simulation::start(&machines, json!({}), 1);
+    let task = *run.waiting.keys().next().unwrap();
+    run.step(Event::Queued { task });
+    run.now += 60_000;
+    run.step(Event::TimersDue);
+    run.step(Event::Begun { task });
+    assert!(run.types("machine:run").contains(&"WaitStateExited"));
+    let run = run.finish();
+    assert_eq!(run.result("machine:run").status, Status::Succeeded);
+    every_cut_recovers(&machines, &run);
+}
+
+#[test]
+fn aborts_that_follow_from_something_are_not_taken_for_orders() {
+    let child = json!({"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 600, "End": true}}});
+    let machines = [
+        (
+            "machine",
+            json!({"StartAt": "T", "States": {
+            "T": {"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync", "TimeoutSeconds": 5,
+                "Parameters": {"StateMachineArn": "child"}, "Catch": [{"ErrorEquals": ["States.Timeout"], "Next": "M"}], "End": true},
+            "M": {"Type": "Map", "End": true, "ItemsPath": "$.items", "ItemProcessor": {
+                "ProcessorConfig": {"Mode": "DISTRIBUTED"}, "StartAt": "C", "States": {
+                "C": {"Type": "Choice", "Choices": [{"Variable": "$", "NumericEquals": 1, "Next": "F"}], "Default": "V"},
+                "F": {"Type": "Fail", "Error": "E"}, "V": {"Type": "Wait", "Seconds": 600, "End": true}}}}}}),
+        ),
+        ("child", child),
+    ];
+    let mut definition = machines[0].1.clone();
+    definition["States"]["T"]["Catch"][0]["ResultPath"] = json!("$.error");
+    let machines = [("machine", definition), machines[1].clone()];
+    let run = Simulation::start(&machines, json!({"items": [2, 1, 3]}), 1).finish();
+    let error = run.result("machine:run").error.as_deref();
+    assert_eq!(error, Some("States.ExceedToleratedFailureThreshold"));
+    every_cut_recovers(&machines, &run);
+
+    let mut ordered = Simulation::start(&machines, json!({"items": []}), 1);
+    ordered.step(Event::Abort { execution: None, error: None, cause: Some("enough".to_owned()) });
+    assert_eq!(ordered.results.len(), 2);
+    every_cut_recovers(&machines, &ordered);
 }
