@@ -39,6 +39,11 @@ pub struct Invocation {
     pub payload: Payload,
     /// What the task's output is made of.
     pub shape: ReplyShape,
+    /// Whether the reply is not the outcome: that comes by the task's token.
+    pub waits_for_token: bool,
+    /// A random number of the call's own, by the way that leads to it and not by the order in which things happen: a
+    /// model draws the call's duration from it.
+    pub chance: u64,
     /// Retries of the state before this call.
     pub attempt: u32,
     /// When the task times out.

@@ -159,6 +159,12 @@ impl Core {
         self.executions.is_empty()
     }
 
+    /// The time of the last step.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
     /// The execution of that name: running or ended.
     #[must_use]
     pub fn execution(&self, machine: &str, name: &str) -> Option<ExecutionId> {
@@ -489,6 +495,10 @@ impl Core {
         };
         self.record_after(id, previous, event_type, details, None);
         let Some(mut execution) = self.executions.remove(&id) else { return };
+        if let Some(Awaiter::Map(..)) = execution.awaited_by {
+            // Its name is drawn, nobody can start it again: a run of a million children does not remember them.
+            self.names.remove(&*execution.identity.key);
+        }
         if let Some(timer) = execution.timer {
             self.timers.cancel(timer);
         }

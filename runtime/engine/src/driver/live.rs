@@ -83,6 +83,11 @@ pub enum LiveError {
     /// The history cannot be written, and without it nothing may be done.
     #[error("the history cannot be written: {0}")]
     History(std::io::Error),
+    /// Something is waited for that cannot happen in virtual time.
+    #[error(
+        "the run waits for something that cannot happen in virtual time, such as a task's token that nobody sends: give the task TimeoutSeconds"
+    )]
+    Stalled,
     /// The run's task is gone without a result.
     #[error("the run ended without a result: this is a fault of the engine")]
     Lost,

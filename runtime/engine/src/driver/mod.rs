@@ -1,8 +1,11 @@
 //! Who drives the core: they say what happens and when, and do what the core asks for.
 //!
 //! - [`live`]: real functions, real time
+//! - [`virtual_time`]: functions and time by a model, [`durations`]
 //! - [`history`]: where the records go
 
+pub mod durations;
 pub mod history;
 pub mod live;
 mod order;
+pub mod virtual_time;

@@ -10,7 +10,7 @@ use super::super::timers::Alarm;
 use serde_json::{Map, Value};
 use stepgrad_asl::Payload;
 use stepgrad_asl::expression::{EvaluationError, Scope};
-use stepgrad_asl::program::{Amount, Pattern, Resource, Task};
+use stepgrad_asl::program::{Amount, Kind, Pattern, Resource, Task};
 
 impl Core {
     pub(super) fn task(
@@ -145,7 +145,16 @@ impl Core {
     ) {
         let task = TaskId { execution: here.execution, event: run.event };
         let deadline = run.timeout_seconds.map(|seconds| self.after(seconds));
-        let invocation = Invocation { task, function, payload, shape, attempt: frame.attempt, deadline };
+        let (waits_for_token, chance) = match here.state(frame) {
+            Ok(state) => (
+                matches!(&state.kind, Kind::Task(task) if task.resource == Resource::LambdaInvoke(Pattern::WaitForTaskToken)),
+                frame.chance(self.seed, &here.identity.key, &state.path, u64::MAX - 3),
+            ),
+            Err(_) => (false, 0),
+        };
+        let attempt = frame.attempt;
+        let invocation =
+            Invocation { task, function, payload, shape, waits_for_token, chance, attempt, deadline };
         run.invocation = Some(invocation.clone());
         self.stats.invocations += 1;
         self.out.push(Command::Invoke(invocation));

@@ -1,0 +1,333 @@
+//! Drives the core in virtual time: timers and calls cost nothing, and a week's wait is over at once. How long a call
+//! takes is said by a model ([`Durations`]), what comes of it by [`Functions`].
+//!
+//! Everything happens in one thread, in the order of a heap of times; what happens at the same microsecond goes by the
+//! order in which it was asked for. So the same seed gives the same history, byte for byte. Memory is that of what
+//! runs at a time: records go to the sink as they are made, and nothing is kept of what has ended.
+//!
+//! The core's clock has milliseconds; replies are ordered by microseconds.
+
+use super::durations::{Call, Durations, function_name};
+use super::history::HistorySink;
+use super::live::{LiveError, LiveResult};
+use crate::core::{
+    Command, Core, Event, ExecutionId, ExecutionResult, Invocation, Record, Settings, TaskError, TaskId,
+    Time, recover,
+};
+use crate::integrations::lambda::{InvokeError, InvokeReply};
+use crate::integrations::lambda_reply;
+use serde_json::Value;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::time::Duration;
+use stepgrad_asl::Payload;
+use stepgrad_asl::program::Program;
+
+/// When a run starts, if nothing else is said: 1 January 2025.
+pub const DEFAULT_START: Time = 1_735_689_600_000;
+
+/// What comes of calls.
+pub trait Functions {
+    /// The function's answer. It is asked for when the call's time is over.
+    ///
+    /// # Errors
+    /// [`InvokeError`] where the service refuses the call.
+    fn call(&mut self, invocation: &Invocation) -> Result<InvokeReply, InvokeError>;
+
+    /// Of a task that waits for its token: how long after its reply somebody sends its outcome, and which. Without
+    /// one the task waits until it times out.
+    fn callback(&mut self, invocation: &Invocation) -> Option<(Duration, Result<Value, TaskError>)> {
+        let _ = invocation;
+        None
+    }
+}
+
+impl<F: FnMut(&Invocation) -> Result<InvokeReply, InvokeError>> Functions for F {
+    fn call(&mut self, invocation: &Invocation) -> Result<InvokeReply, InvokeError> {
+        self(invocation)
+    }
+}
+
+/// What to run, and with what.
+pub struct VirtualOptions<'a> {
+    /// By name; children are started by name or ARN.
+    pub machines: BTreeMap<String, Program>,
+    /// The machine to start.
+    pub root: String,
+    /// The execution's name.
+    pub execution_name: String,
+    /// Its input.
+    pub input: Value,
+    /// Decides every draw, of the core and of the durations.
+    pub seed: u64,
+    /// Region, account and role in ARNs.
+    pub settings: Settings,
+    /// How long calls take.
+    pub durations: &'a dyn Durations,
+    /// What comes of them.
+    pub functions: &'a mut dyn Functions,
+    /// Calls at a time; at least one.
+    pub max_concurrent_invocations: usize,
+    /// Where the records go.
+    pub history: &'a mut dyn HistorySink,
+    /// When the run starts, or goes on.
+    pub start: Time,
+    /// The records of a run that did not come to its end: it goes on from there.
+    pub recover: Option<Vec<Record>>,
+}
+
+/// How a run ended, and when.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VirtualResult {
+    /// How.
+    pub result: LiveResult,
+    /// When, in virtual time.
+    pub ended: Time,
+    /// The most calls that were under way, or waited for their turn, at a time.
+    pub most_calls: usize,
+}
+
+/// Runs to the end: of the execution and of all that it started.
+///
+/// # Errors
+/// [`LiveError`]; [`LiveError::Stalled`] where something is waited for that cannot happen.
+pub fn run(options: VirtualOptions<'_>) -> Result<VirtualResult, LiveError> {
+    if !options.machines.contains_key(&options.root) {
+        return Err(LiveError::UnknownMachine(options.root));
+    }
+    let mut commands = Vec::new();
+    let core = match options.recover {
+        Some(records) => {
+            let (core, owed) =
+                recover(options.machines, options.seed, options.settings, records, options.start)?;
+            commands = owed;
+            core
+        }
+        None => {
+            let mut core = Core::new(options.machines, options.seed, options.settings);
+            let start = Event::Start {
+                machine: options.root.clone(),
+                name: options.execution_name.clone(),
+                input: Payload::new(options.input),
+            };
+            core.step(start, options.start, &mut commands);
+            core
+        }
+    };
+    let root = core.execution(&options.root, &options.execution_name).ok_or(LiveError::Lost)?;
+    let run = Run {
+        now: micros(core.now().max(options.start)),
+        core,
+        root,
+        result: None,
+        durations: options.durations,
+        functions: options.functions,
+        free: options.max_concurrent_invocations.max(1),
+        calls: BTreeMap::new(),
+        queue: VecDeque::new(),
+        agenda: Agenda::default(),
+        most_calls: 0,
+        history: options.history,
+    };
+    run.go(commands)
+}
+
+/// Microseconds since 1970.
+type Micros = i64;
+
+fn micros(time: Time) -> Micros {
+    time.saturating_mul(1_000)
+}
+
+/// What is to happen, by time.
+#[derive(Debug, Default)]
+struct Agenda {
+    heap: BinaryHeap<Reverse<(Micros, u64, Happening)>>,
+    asked: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Happening {
+    /// The call is over.
+    Reply(TaskId),
+    /// Somebody sends the outcome of the task.
+    Callback(TaskId),
+}
+
+impl Agenda {
+    fn add(&mut self, at: Micros, happening: Happening) {
+        self.asked += 1;
+        self.heap.push(Reverse((at, self.asked, happening)));
+    }
+
+    fn next(&self) -> Option<Micros> {
+        self.heap.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    fn take(&mut self) -> Option<Happening> {
+        self.heap.pop().map(|Reverse((_, _, happening))| happening)
+    }
+}
+
+/// A call that is wanted.
+struct Wanted {
+    invocation: Invocation,
+    /// Its turn has come.
+    begun: bool,
+}
+
+struct Run<'a> {
+    core: Core,
+    root: ExecutionId,
+    result: Option<ExecutionResult>,
+    now: Micros,
+    durations: &'a dyn Durations,
+    functions: &'a mut dyn Functions,
+    /// Calls that may be begun.
+    free: usize,
+    /// Calls under way, or waiting for their turn.
+    calls: BTreeMap<TaskId, Wanted>,
+    /// Calls that wait for their turn; some may not be wanted any more.
+    queue: VecDeque<TaskId>,
+    agenda: Agenda,
+    most_calls: usize,
+    history: &'a mut dyn HistorySink,
+}
+
+impl Run<'_> {
+    fn go(mut self, mut commands: Vec<Command>) -> Result<VirtualResult, LiveError> {
+        // Callbacks whose time has not come; the outcome waits here, the time in the agenda.
+        let mut callbacks = BTreeMap::new();
+        loop {
+            self.carry_out(&mut commands)?;
+            if self.core.is_ready() {
+                self.step(Event::Continue, &mut commands);
+                continue;
+            }
+            if self.core.is_idle() {
+                break;
+            }
+            let timer = self.core.next_timer().map(micros);
+            // What comes in the very moment of a timeout is in time.
+            match (self.agenda.next(), timer) {
+                (Some(at), timer) if timer.is_none_or(|timer| at <= timer) => {
+                    self.now = self.now.max(at);
+                    match self.agenda.take() {
+                        Some(Happening::Reply(task)) => self.reply(task, &mut callbacks, &mut commands),
+                        Some(Happening::Callback(task)) => {
+                            if let Some(result) = callbacks.remove(&task) {
+                                self.step(Event::Callback { task, result }, &mut commands);
+                            }
+                        }
+                        None => {}
+                    }
+                }
+                (_, Some(timer)) => {
+                    self.now = self.now.max(timer);
+                    self.step(Event::TimersDue, &mut commands);
+                }
+                (_, None) => return Err(LiveError::Stalled),
+            }
+        }
+        self.history.flush().map_err(LiveError::History)?;
+        let ExecutionResult { status, output, error, cause } = self.result.take().ok_or(LiveError::Lost)?;
+        let result = LiveResult { status, output, error, cause, stats: self.core.stats() };
+        Ok(VirtualResult { result, ended: self.core.now(), most_calls: self.most_calls })
+    }
+
+    fn step(&mut self, event: Event, commands: &mut Vec<Command>) {
+        self.core.step(event, self.now / 1_000, commands);
+    }
+
+    fn carry_out(&mut self, commands: &mut Vec<Command>) -> Result<(), LiveError> {
+        // Of a call that cannot begin the core is told, which may make more commands.
+        while !commands.is_empty() {
+            let mut waiting = Vec::new();
+            for command in commands.drain(..) {
+                match command {
+                    Command::Record(record) => self.history.write(&record).map_err(LiveError::History)?,
+                    Command::Invoke(invocation) => {
+                        let task = invocation.task;
+                        self.calls.insert(task, Wanted { invocation, begun: false });
+                        self.most_calls = self.most_calls.max(self.calls.len());
+                        if self.free == 0 {
+                            self.queue.push_back(task);
+                            waiting.push(task);
+                        } else {
+                            self.begin(task);
+                        }
+                    }
+                    Command::Cancel(task) => self.give_up(task),
+                    Command::Finished { execution, result, .. } => {
+                        if execution == self.root {
+                            self.result = Some(result);
+                        }
+                    }
+                }
+            }
+            for task in waiting {
+                self.step(Event::Queued { task }, commands);
+            }
+            self.begin_waiting(commands);
+        }
+        Ok(())
+    }
+
+    /// The call's turn has come.
+    fn begin(&mut self, task: TaskId) {
+        let Some(wanted) = self.calls.get_mut(&task) else { return };
+        wanted.begun = true;
+        self.free -= 1;
+        let invocation = &wanted.invocation;
+        let duration = self.durations.duration(&Call {
+            function: function_name(&invocation.function),
+            input_bytes: invocation.payload.text().len(),
+            seed: invocation.chance,
+        });
+        let at = later(self.now, duration);
+        self.agenda.add(at, Happening::Reply(task));
+    }
+
+    fn begin_waiting(&mut self, commands: &mut Vec<Command>) {
+        while self.free > 0
+            && let Some(task) = self.queue.pop_front()
+        {
+            if self.calls.get(&task).is_some_and(|wanted| !wanted.begun) {
+                self.begin(task);
+                self.step(Event::Begun { task }, commands);
+            }
+        }
+    }
+
+    /// The call is not wanted any more.
+    fn give_up(&mut self, task: TaskId) {
+        if self.calls.remove(&task).is_some_and(|wanted| wanted.begun) {
+            self.free += 1;
+        }
+    }
+
+    fn reply(
+        &mut self,
+        task: TaskId,
+        callbacks: &mut BTreeMap<TaskId, Result<Payload, TaskError>>,
+        commands: &mut Vec<Command>,
+    ) {
+        // One that was given up is still on the agenda.
+        let Some(Wanted { invocation, .. }) = self.calls.remove(&task) else { return };
+        self.free += 1;
+        if invocation.waits_for_token
+            && let Some((after, result)) = self.functions.callback(&invocation)
+        {
+            self.agenda.add(later(self.now, after), Happening::Callback(task));
+            callbacks.insert(task, result.map(Payload::new));
+        }
+        let reply = self.functions.call(&invocation);
+        let result = lambda_reply::outcome(invocation.shape, reply);
+        self.step(Event::Replied { task, result }, commands);
+        self.begin_waiting(commands);
+    }
+}
+
+fn later(now: Micros, duration: Duration) -> Micros {
+    now.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
+}
