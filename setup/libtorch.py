@@ -4,7 +4,7 @@
     python3 setup/libtorch.py [DIR]        default DIR: .libtorch beside this folder
 
 Taken from the torch wheel on PyPI, by version and SHA-256, through pip. Downloads 527 MB (x86_64) or
-less (aarch64), keeps about 400 MB. Nothing is left half: all work is done in a sibling folder that is
+427 MB (aarch64), keeps about 400 MB. Nothing is left half: all work is done in a sibling folder that is
 renamed into place at the end, and a second run of the script sees the finished folder and does nothing.
 
 The user's own library goes first: with LIBTORCH or LIBTORCH_USE_PYTORCH set, nothing is downloaded.
@@ -37,7 +37,7 @@ WHEELS = {
     "aarch64": (
         "manylinux_2_28_aarch64",
         "092790c696a760c729fd5722835f50b9d81fd7c8f141571f3f3cf4081a8f664c",
-        "about 130 MB",
+        "427 MB",
     ),
 }
 # Whatever else the wheel's lib folder holds next to these (aarch64 ships OpenBLAS and the Arm Compute
