@@ -3,6 +3,7 @@
 //! - [`core`]: the interpreter, without I/O
 //! - [`driver`]: who drives it: functions, timers, the history's file
 //! - [`run`]: one machine from start to end
+//! - [`test_state`]: one state by itself
 //! - [`integrations`]: the services a Task can call, and what is asked of whoever provides them
 //! - [`host`]: a provider of Lambda functions that starts real processes
 //!
@@ -13,3 +14,4 @@ pub mod driver;
 pub mod host;
 pub mod integrations;
 pub mod run;
+pub mod test_state;

@@ -153,3 +153,64 @@ async fn third_party() {
 async fn nested() {
     measure("nested", 1.0).await;
 }
+
+/// What the recorder wrote in the place of every time of a context object.
+const RECORDED_TIME: &str = "date";
+
+/// The recorder's word for a time, made into the cases' own wildcard for one.
+fn with_times(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members.iter_mut() {
+                if ["StartTime", "EnteredTime"].contains(&name.as_str()) && *value == RECORDED_TIME {
+                    *value = Value::from("__TS__");
+                }
+                with_times(value);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(with_times),
+        _ => {}
+    }
+}
+
+#[test]
+fn teststate() {
+    let folder = folder();
+    if !folder.join("cases").exists() {
+        eprintln!("skipped teststate: the conformance cases are not at {}", folder.display());
+        return;
+    }
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    for mut case in cases(&folder, "teststate") {
+        let mut expected = case["expected"].take();
+        // A real function was called that the case does not contain.
+        if case.get("mock").is_none()
+            && case["definition"]["Type"] == "Task"
+            && expected.get("api_error").is_none()
+        {
+            eprintln!("skipped {}: the function is not in the case", case["id"]);
+            skipped += 1;
+            continue;
+        }
+        with_times(&mut expected);
+        let mut response = stepgrad_engine::test_state::test_state(&case, 1_700_000_000_000, None);
+        // Texts for people are not compared.
+        for side in [&mut expected, &mut response] {
+            side.as_object_mut().unwrap().remove("cause");
+        }
+        let found = match expected.get("api_error") {
+            Some(error) => (response["api_error"]["Code"] != error["Code"])
+                .then(|| format!("not {error}: {}", response["api_error"])),
+            None => compare::differs(&expected, &response, "response"),
+        };
+        match found {
+            None => passed += 1,
+            Some(text) => {
+                failed += 1;
+                eprintln!("FAIL {} | {text}", case["id"]);
+            }
+        }
+    }
+    eprintln!("teststate: {passed} of {} passed, {skipped} skipped", passed + failed);
+    assert_eq!(failed, 0);
+}

@@ -66,7 +66,41 @@ pub struct Produced {
     pub assigned: Vec<Assignment>,
 }
 
+/// The steps between a result and the output, for whoever wants to look at them (AWS: "TestState").
+#[derive(Debug, Clone)]
+pub struct Steps {
+    /// After ResultSelector.
+    pub selected: Payload,
+    /// After ResultPath.
+    pub merged: Payload,
+}
+
 impl Flow {
+    /// Whether the state has Parameters or Arguments.
+    #[must_use]
+    pub fn has_arguments(&self) -> bool {
+        match &self.0 {
+            Language::Path(flow) => flow.parameters.is_some(),
+            Language::Jsonata(flow) => flow.arguments.is_some(),
+        }
+    }
+
+    /// What [`Flow::produce`] makes of a result on the way to the output. JSONata has no such steps.
+    ///
+    /// # Errors
+    /// [`EvaluationError`] as from [`Flow::produce`].
+    pub fn steps(
+        &self,
+        raw: &Payload,
+        result: &Payload,
+        scope: &dyn Scope,
+    ) -> Result<Option<Steps>, EvaluationError> {
+        let Language::Path(flow) = &self.0 else { return Ok(None) };
+        let selected = flow.selected(result, scope)?;
+        let merged = flow.result.put(raw, &selected)?;
+        Ok(Some(Steps { selected, merged }))
+    }
+
     /// Whether the state's language is JSONata.
     #[must_use]
     pub fn is_jsonata(&self) -> bool {
@@ -121,6 +155,13 @@ impl Flow {
 }
 
 impl PathFlow {
+    fn selected(&self, result: &Payload, scope: &dyn Scope) -> Result<Payload, EvaluationError> {
+        match &self.result_selector {
+            Some(selector) => selector.evaluate(result.value(), scope).map(Payload::new),
+            None => Ok(result.clone()),
+        }
+    }
+
     fn produce(
         &self,
         raw: &Payload,
@@ -131,10 +172,7 @@ impl PathFlow {
             Outcome::None(effective) => (effective.clone(), effective.clone()),
             Outcome::Error(error) => (self.result.put(raw, error)?, error.clone()),
             Outcome::Result(result) => {
-                let selected = match &self.result_selector {
-                    Some(selector) => Payload::new(selector.evaluate(result.value(), scope)?),
-                    None => result.clone(),
-                };
+                let selected = self.selected(result, scope)?;
                 (self.result.put(raw, &selected)?, result.clone())
             }
         };

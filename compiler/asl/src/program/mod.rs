@@ -11,7 +11,7 @@ mod state;
 
 pub use amount::{Amount, Text};
 pub use compile::{NOT_BUILT, substitute};
-pub use flow::{Assignment, Flow, Outcome, Produced};
+pub use flow::{Assignment, Flow, Outcome, Produced, Steps};
 pub use recovery::{Catcher, Retrier};
 pub use resource::{Pattern, Resource};
 pub use state::{

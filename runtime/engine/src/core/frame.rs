@@ -114,10 +114,10 @@ pub(super) struct MapRun {
 
 /// How many child executions of a distributed Map may fail.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(super) struct Tolerance {
-    pub(super) count: Option<usize>,
+pub(crate) struct Tolerance {
+    pub(crate) count: Option<usize>,
     /// 0 to 100.
-    pub(super) percentage: Option<f64>,
+    pub(crate) percentage: Option<f64>,
 }
 
 #[derive(Debug)]

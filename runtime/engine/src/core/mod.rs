@@ -21,7 +21,7 @@ pub mod history;
 pub mod limits;
 pub mod recovery;
 mod scope;
-mod states;
+pub(crate) mod states;
 mod tasks;
 mod timers;
 

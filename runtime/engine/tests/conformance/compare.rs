@@ -15,7 +15,8 @@ pub(super) fn compare(expected: &Value, actual: &Value) -> Vec<String> {
     differs(wanted, &actual[key], key).into_iter().collect()
 }
 
-fn differs(expected: &Value, actual: &Value, path: &str) -> Option<String> {
+/// The first difference, if there is one.
+pub(super) fn differs(expected: &Value, actual: &Value, path: &str) -> Option<String> {
     let wrong = || Some(format!("{path}: {actual} not {expected}"));
     match expected {
         Value::String(text) if text == "__ANY__" => None,

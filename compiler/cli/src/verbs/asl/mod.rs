@@ -1,6 +1,9 @@
 //! `stepgrad asl`: any state machine of the Amazon States Language, training or not.
 
+mod functions;
+mod jsonata;
 mod run;
+mod test_state;
 mod validate;
 
 use crate::exit::Exit;
@@ -15,6 +18,10 @@ pub(crate) enum Verb {
     Run(run::Args),
     /// Say all that is wrong with a definition; one JSON line gives the verdict.
     Validate(validate::Args),
+    /// Test one state by itself, as AWS's TestState does; one JSON line is the response.
+    TestState(test_state::Args),
+    /// Evaluate JSONata expressions, one JSON line each.
+    Jsonata(jsonata::Args),
 }
 
 /// The type of a state machine, as AWS writes it.
@@ -41,6 +48,8 @@ pub(crate) fn run(verb: &Verb, format: Format) -> Result<(), Failure> {
     match verb {
         Verb::Run(args) => run::run(args),
         Verb::Validate(args) => validate::run(args, format),
+        Verb::TestState(args) => test_state::run(args),
+        Verb::Jsonata(args) => jsonata::run(args),
     }
 }
 

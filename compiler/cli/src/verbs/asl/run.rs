@@ -1,15 +1,12 @@
 //! `stepgrad asl run`: one state machine, from its start to its end, in one line of JSON.
 
-use super::{Type, read};
+use super::{Type, functions, read};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use stepgrad_engine::integrations::lambda::{Invoke, InvokeError, InvokeReply};
-use stepgrad_engine::integrations::lambda_endpoint::LambdaEndpoint;
 use stepgrad_engine::run::{Definition, RunOptions, conformance_line};
 
 /// The name of the machine that `--definition` gives.
@@ -48,24 +45,6 @@ fn parse_machine(text: &str) -> Result<(String, PathBuf), String> {
     }
 }
 
-/// Answers every call with the error of a function that is not there.
-struct NoFunctions;
-
-impl Invoke for NoFunctions {
-    fn invoke<'a>(
-        &'a self,
-        function: &'a str,
-        _: bytes::Bytes,
-    ) -> futures::future::BoxFuture<'a, Result<InvokeReply, InvokeError>> {
-        Box::pin(async move {
-            Err(InvokeError {
-                error: "Lambda.ResourceNotFoundException".to_owned(),
-                cause: format!("{function} cannot be called: say where functions are with --lambda-endpoint"),
-            })
-        })
-    }
-}
-
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let input: Value = match &args.input {
         None => json!({}),
@@ -79,16 +58,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     for (name, path) in &args.machines {
         definitions.insert(name.clone(), definition(path, Type::Standard.into())?);
     }
-    let invoke: Arc<dyn Invoke> = match &args.lambda_endpoint {
-        None => Arc::new(NoFunctions),
-        Some(url) => {
-            Arc::new(LambdaEndpoint::new(url).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?)
-        }
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::Internal, format!("cannot start: {error}")))?;
+    let invoke = functions::at(args.lambda_endpoint.as_deref())?;
+    let runtime = functions::runtime()?;
     let report = runtime.block_on(stepgrad_engine::run::run(RunOptions {
         definitions,
         root: ROOT.to_owned(),

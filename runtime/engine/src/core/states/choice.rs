@@ -44,7 +44,7 @@ impl Core {
     }
 }
 
-fn holds(
+pub(crate) fn holds(
     rule: &ChoiceRule,
     place: usize,
     effective: &Payload,

@@ -5,7 +5,7 @@ use super::super::failure::Failure;
 use super::super::frame::Frame;
 use serde_json::Value;
 use stepgrad_asl::Payload;
-use stepgrad_asl::expression::EvaluationError;
+use stepgrad_asl::expression::{EvaluationError, Scope};
 use stepgrad_asl::program::{Fail, Text};
 
 impl Core {
@@ -17,18 +17,26 @@ impl Core {
         fail: &Fail,
         effective: &Payload,
     ) -> Result<Failure, Failure> {
-        let (error, cause) = self.evaluate(here, frame, |_, scope| {
-            let text = |text: &Option<Text>, field: &str| match text {
-                None => Ok(None),
-                Some(text) => match text.evaluate(effective.value(), scope)? {
-                    Value::String(text) => Ok(Some(text)),
-                    other => Err(wrong_type(text, field, &other)),
-                },
-            };
-            Ok((text(&fail.error, "Error")?, text(&fail.cause, "Cause")?))
-        })?;
+        let (error, cause) =
+            self.evaluate(here, frame, |_, scope| error_and_cause(fail, effective.value(), scope))?;
         Ok(Failure { error, cause })
     }
+}
+
+/// The error's name and what happened, as the state gives them.
+pub(crate) fn error_and_cause(
+    fail: &Fail,
+    effective: &Value,
+    scope: &dyn Scope,
+) -> Result<(Option<String>, Option<String>), EvaluationError> {
+    let text = |text: &Option<Text>, field: &str| match text {
+        None => Ok(None),
+        Some(text) => match text.evaluate(effective, scope)? {
+            Value::String(text) => Ok(Some(text)),
+            other => Err(wrong_type(text, field, &other)),
+        },
+    };
+    Ok((text(&fail.error, "Error")?, text(&fail.cause, "Cause")?))
 }
 
 fn wrong_type(text: &Text, field: &str, value: &Value) -> EvaluationError {

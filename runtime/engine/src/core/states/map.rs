@@ -61,7 +61,7 @@ impl Core {
     }
 }
 
-fn items(
+pub(crate) fn items(
     map: &Map,
     effective: &Payload,
     jsonata: bool,
@@ -115,7 +115,7 @@ fn concurrency(map: &Map, input: &Value, scope: &dyn Scope) -> Result<usize, Eva
     }
 }
 
-fn tolerance(map: &Map, input: &Value, scope: &dyn Scope) -> Result<Tolerance, EvaluationError> {
+pub(crate) fn tolerance(map: &Map, input: &Value, scope: &dyn Scope) -> Result<Tolerance, EvaluationError> {
     let mut tolerance = Tolerance::default();
     if let Some(amount) = &map.tolerated_count {
         let count = integer(amount, "ToleratedFailureCount", input, scope)?;
@@ -139,7 +139,12 @@ fn tolerance(map: &Map, input: &Value, scope: &dyn Scope) -> Result<Tolerance, E
 }
 
 /// A whole number, or the text of one.
-fn integer(amount: &Amount, field: &str, input: &Value, scope: &dyn Scope) -> Result<i64, EvaluationError> {
+pub(crate) fn integer(
+    amount: &Amount,
+    field: &str,
+    input: &Value,
+    scope: &dyn Scope,
+) -> Result<i64, EvaluationError> {
     let value = amount.evaluate(input, scope)?.unwrap_or(Value::Null);
     value
         .as_i64()

@@ -13,6 +13,15 @@ use super::frame::Frame;
 use super::history::EventType;
 use stepgrad_asl::program::Kind;
 
+/// What states evaluate, for [`crate::test_state`], which has a state without an execution around it.
+pub(crate) mod evaluation {
+    pub(crate) use super::choice::holds;
+    pub(crate) use super::fail::error_and_cause;
+    pub(crate) use super::map::{integer, items, tolerance};
+    pub(crate) use super::task::call;
+    pub(crate) use super::wait::until;
+}
+
 impl Core {
     /// Does the work of the frame's state, as far as it can be done now.
     pub(super) fn work(&mut self, here: &Here, frame: &mut Frame) -> Result<Work, Failure> {

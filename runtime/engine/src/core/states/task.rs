@@ -180,7 +180,7 @@ impl Core {
 
 /// The function and payload of `lambda:invoke`'s arguments. A payload that is a string of JSON is that JSON, as
 /// recorded.
-fn call(arguments: &Payload) -> Result<(String, Payload), String> {
+pub(crate) fn call(arguments: &Payload) -> Result<(String, Payload), String> {
     let Some(function) = arguments.value().get("FunctionName").and_then(Value::as_str) else {
         return Err("the arguments of lambda:invoke need a FunctionName that is a string".to_owned());
     };

@@ -33,7 +33,12 @@ impl Core {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "bounded by the longest wait")]
-fn until(wait: &Wait, start: Time, input: &Value, scope: &dyn Scope) -> Result<Time, EvaluationError> {
+pub(crate) fn until(
+    wait: &Wait,
+    start: Time,
+    input: &Value,
+    scope: &dyn Scope,
+) -> Result<Time, EvaluationError> {
     let until = match wait {
         Wait::Seconds(amount) => start.saturating_add((seconds(amount, input, scope)? * 1_000.0) as Time),
         Wait::Until(Until::Fixed(time)) => time.timestamp_millis(),
