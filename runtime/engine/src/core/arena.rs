@@ -42,6 +42,14 @@ impl Arena {
         self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?.frame.as_mut()
     }
 
+    /// All frames that are not taken out, by place.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (FrameId, &mut Frame)> {
+        self.slots.iter_mut().enumerate().filter_map(|(slot, place)| {
+            let id = FrameId { slot: u32::try_from(slot).unwrap_or(u32::MAX), generation: place.generation };
+            place.frame.as_mut().map(|frame| (id, frame))
+        })
+    }
+
     /// Takes the frame out for a while; [`Arena::put`] brings it back under the same number.
     pub(super) fn take(&mut self, id: FrameId) -> Option<Frame> {
         self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?.frame.take()

@@ -80,6 +80,8 @@ impl Core {
             input: input.clone(),
             started_at: self.now,
             role: self.settings.role.clone(),
+            redrives: 0,
+            redriven_at: None,
         });
         let program = &machine.program;
         // The machine's TimeoutSeconds is not that of its Maps' children.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use stepgrad_asl::Payload;
 use stepgrad_asl::document::MachineType;
 use stepgrad_asl::expression::EvaluationError;
-use stepgrad_asl::program::{Outcome, Produced, Program, State, StateId};
+use stepgrad_asl::program::{Name, Outcome, Produced, Program, State, StateId};
 
 /// The interpreter of any number of executions of any number of machines.
 #[derive(Debug)]
@@ -36,6 +36,10 @@ pub struct Core {
     pub(super) out: Vec<Command>,
     pub(super) next_execution: u32,
     pub(super) stats: Stats,
+    /// In a replay: how often executions will yet be redriven.
+    pub(super) redrives: BTreeMap<Name, u32>,
+    /// In a replay: the execution that has come to an end after which it is redriven.
+    pub(super) held: Option<ExecutionId>,
 }
 
 /// What the core has done so far.
@@ -113,6 +117,8 @@ impl Core {
             out: Vec::new(),
             next_execution: 0,
             stats: Stats::default(),
+            redrives: BTreeMap::new(),
+            held: None,
         }
     }
 
@@ -247,7 +253,7 @@ impl Core {
         Some((Here { execution, frame, identity: Arc::clone(&running.identity) }, taken))
     }
 
-    fn put(&mut self, here: &Here, frame: Frame) {
+    pub(super) fn put(&mut self, here: &Here, frame: Frame) {
         if let Some(execution) = self.executions.get_mut(&here.execution) {
             execution.frames.put(here.frame, frame);
         }
@@ -260,8 +266,14 @@ impl Core {
             return;
         }
         let Some((here, mut frame)) = self.take(execution, frame) else { return };
-        if matches!(frame.activity, Activity::Enter) {
-            self.enter(&here, &mut frame);
+        match std::mem::replace(&mut frame.activity, Activity::Work) {
+            Activity::Enter => self.enter(&here, &mut frame),
+            // A redriven execution goes on with the results that it had.
+            Activity::Fork(fork) => {
+                self.next_or_result(&here, frame, fork);
+                return;
+            }
+            _ => {}
         }
         let work = self.work(&here, &mut frame);
         self.settle(&here, frame, work);
@@ -479,6 +491,9 @@ impl Core {
         error: Option<String>,
         cause: Option<String>,
     ) {
+        if self.hold_at_end(id, status) {
+            return;
+        }
         let Some(execution) = self.executions.get(&id) else { return };
         let previous = previous.unwrap_or(execution.last_event);
         let event_type = match status {

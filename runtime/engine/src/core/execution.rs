@@ -64,8 +64,8 @@ pub(super) struct Machine {
     pub(super) program: Program,
 }
 
-/// What of an execution never changes.
-#[derive(Debug)]
+/// What of an execution does not change while it runs.
+#[derive(Debug, Clone)]
 pub(super) struct Identity {
     /// `machine:name`, in records.
     pub(super) key: Name,
@@ -77,6 +77,16 @@ pub(super) struct Identity {
     pub(super) input: Payload,
     pub(super) started_at: Time,
     pub(super) role: String,
+    /// How often it was redriven, and when last.
+    pub(super) redrives: u32,
+    pub(super) redriven_at: Option<Time>,
+}
+
+impl Identity {
+    /// When the execution's timeout began to count.
+    pub(super) fn runs_since(&self) -> Time {
+        self.redriven_at.unwrap_or(self.started_at)
+    }
 }
 
 /// Who waits for an execution.

@@ -99,11 +99,11 @@ impl Core {
                 .and_then(|produced| within_limit(state, &produced.output).map(|()| produced));
             match produced {
                 Ok(produced) => self.leave(here, frame, produced, Some(catcher.next)),
-                Err(failure) => self.fail_scope(here, &frame, failure),
+                Err(failure) => self.fail_scope(here, frame, failure),
             }
             return;
         }
-        self.fail_scope(here, &frame, failure);
+        self.fail_scope(here, frame, failure);
     }
 
     fn settle_waiting(&mut self, here: &Here, frame: Frame) {
@@ -117,7 +117,11 @@ impl Core {
     }
 
     /// Nothing catches the failure in this scope.
-    fn fail_scope(&mut self, here: &Here, frame: &Frame, failure: Failure) {
+    fn fail_scope(&mut self, here: &Here, mut frame: Frame, failure: Failure) {
+        if self.hold_at_failure(here, &mut frame, &failure) {
+            self.put(here, frame);
+            return;
+        }
         if let Some(execution) = self.executions.get_mut(&here.execution) {
             execution.frames.remove(here.frame);
         }

@@ -178,7 +178,7 @@ impl Core {
     }
 
     /// Starts what may start now, or goes on with the results of all.
-    fn next_or_result(&mut self, here: &Here, mut frame: Frame, mut fork: Fork) {
+    pub(super) fn next_or_result(&mut self, here: &Here, mut frame: Frame, mut fork: Fork) {
         if fork.done < fork.results.len() {
             let work = self.start_more(here, &mut frame, &mut fork).map(|()| Work::Suspended);
             frame.activity = Activity::Fork(fork);
@@ -195,6 +195,10 @@ impl Core {
             }
         };
         self.record(here, &mut frame, event_type, Details::default());
+        if self.will_be_redriven(here.execution) {
+            // Should the state fail with these results, a redrive goes on with them.
+            frame.activity = Activity::Fork(fork.clone());
+        }
         // Items of a distributed Map that failed, and were tolerated, have no result.
         let results = fork.results.into_iter().flatten().map(Payload::into_value);
         let result = Payload::new(Value::Array(results.collect()));

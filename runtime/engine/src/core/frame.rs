@@ -82,7 +82,7 @@ pub(super) struct TaskRun {
 }
 
 /// A Parallel or Map under way.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Fork {
     /// One for each branch or item.
     pub(super) results: Vec<Option<Payload>>,
@@ -105,7 +105,7 @@ pub(super) enum Running {
 }
 
 /// A distributed Map under way.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct MapRun {
     /// Child executions that failed.
     pub(super) failures: usize,
@@ -120,7 +120,7 @@ pub(crate) struct Tolerance {
     pub(crate) percentage: Option<f64>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum ForkWork {
     Parallel {
         input: Payload,

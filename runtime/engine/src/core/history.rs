@@ -42,6 +42,7 @@ event_types! {
     ExecutionFailed "executionFailed",
     ExecutionTimedOut "executionTimedOut",
     ExecutionAborted "executionAborted",
+    ExecutionRedriven "executionRedriven",
     PassStateEntered "stateEntered",
     PassStateExited "stateExited",
     TaskStateEntered "stateEntered",
@@ -133,6 +134,8 @@ pub struct Details {
     pub role_arn: Option<String>,
     /// The state whose expression failed.
     pub state: Option<Name>,
+    /// Of an execution that was redriven: how often by now.
+    pub redrive_count: Option<u32>,
 }
 
 /// One event of an execution's history.
@@ -257,6 +260,7 @@ impl Details {
             map_run_arn: text("mapRunArn"),
             role_arn: text("roleArn"),
             state: name("state"),
+            redrive_count: number("redriveCount").and_then(|count| u32::try_from(count).ok()),
         })
     }
 }
@@ -321,6 +325,7 @@ impl Serialize for Details {
         entry(&mut map, "mapRunArn", self.map_run_arn.as_deref())?;
         entry(&mut map, "roleArn", self.role_arn.as_deref())?;
         entry(&mut map, "state", self.state.as_deref())?;
+        entry(&mut map, "redriveCount", self.redrive_count)?;
         map.end()
     }
 }

@@ -5,7 +5,7 @@
 //! - [`Event`]s come in by [`Core::step`], [`Command`]s go out, among them the [`Record`]s of the history
 //! - `execution`, `frame`: what a running machine consists of
 //! - `states`: what each type of state does
-//! - [`recovery`]: a recorded history becomes a core again
+//! - [`recovery`]: a recorded history becomes a core again; [`redrive`]: also one that ended badly
 
 mod arena;
 mod arn;
@@ -20,6 +20,7 @@ mod frame;
 pub mod history;
 pub mod limits;
 pub mod recovery;
+pub mod redrive;
 mod scope;
 pub(crate) mod states;
 mod tasks;

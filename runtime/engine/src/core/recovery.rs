@@ -43,6 +43,14 @@ pub enum RecoveryError {
         /// What there is now.
         now: String,
     },
+    /// What was redriven cannot be.
+    #[error("{execution} cannot be redriven: {reason}")]
+    NotRedrivable {
+        /// `machine:name`.
+        execution: String,
+        /// Why.
+        reason: String,
+    },
     /// There is no record at all.
     #[error("the history is empty: start the run anew")]
     Empty,
@@ -85,6 +93,13 @@ pub fn recover(
     if replay.expected.is_empty() {
         return Err(RecoveryError::Empty);
     }
+    for record in &replay.expected {
+        if let Record::Event { execution, event, .. } = record
+            && event.event_type == EventType::ExecutionRedriven
+        {
+            *replay.core.redrives.entry(execution.clone()).or_default() += 1;
+        }
+    }
     while !replay.expected.is_empty() {
         replay.go_on()?;
     }
@@ -114,7 +129,16 @@ impl Replay {
                 self.core.resume(resumed);
                 return self.compare();
             }
-            Some(Record::Event { event, .. }) => self.core.now = self.core.now.max(event.timestamp),
+            Some(Record::Event { execution, event, .. }) => {
+                self.core.now = self.core.now.max(event.timestamp);
+                if event.event_type == EventType::ExecutionRedriven {
+                    let Some(id) = self.core.names.get(&**execution).copied() else {
+                        return Err(self.diverged("an execution that was never started"));
+                    };
+                    self.core.redrive(id, &event.clone());
+                    return self.compare();
+                }
+            }
         }
         if !self.core.advance_one() {
             let outside = match self.abort() {
@@ -127,7 +151,33 @@ impl Replay {
                 Outside::Complete(task, result) => self.core.complete(task, result),
             }
         }
-        self.compare()
+        self.compare()?;
+        match self.core.held.take() {
+            Some(id) => self.pass_over(id),
+            None => Ok(()),
+        }
+    }
+
+    /// Leaves out what the end of an execution led to that will be redriven: its own records until then, and the ends
+    /// of the executions it waited for.
+    fn pass_over(&mut self, id: ExecutionId) -> Result<(), RecoveryError> {
+        let Some(key) = self.core.executions.get(&id).map(|running| running.identity.key.clone()) else {
+            return Err(self.diverged("an execution that has ended"));
+        };
+        let refused = |reason: String| RecoveryError::NotRedrivable { execution: key.to_string(), reason };
+        if let Some(reason) = self.core.never_redriven(id) {
+            return Err(refused(reason.to_owned()));
+        }
+        let ended = self.core.strand(id).map_err(|map| {
+            refused(format!("it failed in the distributed Map {map:?}, whose child executions cannot be redriven; start a new execution"))
+        })?;
+        let mut is_redriven = false;
+        self.expected.retain(|record| {
+            let Record::Event { execution, event, .. } = record else { return true };
+            is_redriven |= *execution == key && event.event_type == EventType::ExecutionRedriven;
+            is_redriven || !(*execution == key || ended.contains(execution))
+        });
+        Ok(())
     }
 
     /// An abort from outside. One that follows from something else is written by what is ready, or after another event.

@@ -53,7 +53,10 @@ impl FrameScope<'_> {
         });
         // An Express execution cannot be redriven.
         if let (Value::Object(members), MachineType::Standard) = (&mut execution, identity.machine_type) {
-            members.insert("RedriveCount".to_owned(), Value::from(0));
+            members.insert("RedriveCount".to_owned(), Value::from(identity.redrives));
+            if let Some(time) = identity.redriven_at {
+                members.insert("RedriveTime".to_owned(), Value::from(timestamp::format(time)));
+            }
         }
         context.insert("Execution".to_owned(), execution);
         if let Some(item) = self.map_item() {

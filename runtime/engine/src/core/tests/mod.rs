@@ -4,5 +4,6 @@ mod history;
 mod limits;
 mod machines;
 mod recovery;
+mod redrive;
 mod simulation;
 mod tasks;
