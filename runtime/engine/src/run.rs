@@ -140,13 +140,16 @@ pub fn conformance_line(report: &Result<RunReport, RunError>) -> Value {
     }
 }
 
-/// An event as `--trace` prints it: its type, and the name it carries.
+/// An event as `--trace` prints it: its type, the name it carries, and all of it as GetExecutionHistory has it.
 fn traced(record: &Record) -> Option<Value> {
     let Record::Event { event, .. } = record else { return None };
     let mut line = Map::new();
     line.insert("type".to_owned(), Value::from(event.event_type.name()));
     if let Some(name) = &event.details.name {
         line.insert("name".to_owned(), Value::from(&**name));
+    }
+    if let Value::Object(event) = event.to_value() {
+        line.extend(event);
     }
     Some(Value::Object(line))
 }

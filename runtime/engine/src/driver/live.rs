@@ -336,9 +336,14 @@ impl Run {
                     permit
                 }
             };
-            let payload = Bytes::copy_from_slice(invocation.payload.text().as_bytes());
-            let reply = invoke.invoke(&invocation.function, payload).await;
-            let result = lambda_reply::outcome(invocation.shape, reply);
+            let result = match invoke.answer(&invocation) {
+                Some(answer) => answer,
+                None => {
+                    let payload = Bytes::copy_from_slice(invocation.payload.text().as_bytes());
+                    let reply = invoke.invoke(&invocation.function, payload).await;
+                    lambda_reply::outcome(invocation.shape, reply)
+                }
+            };
             // A run that has ended wants no replies.
             let _ = sender.send(News::Replied((invocation.task, result))).await;
         });

@@ -1,7 +1,9 @@
 //! What the engine asks of whoever runs Lambda functions: the function host of this crate, or an Invoke endpoint.
 
+use crate::core::{Invocation, TaskError};
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use stepgrad_asl::Payload;
 
 /// Runs functions, in the manner of Lambda's Invoke with `RequestResponse`.
 pub trait Invoke: Send + Sync + 'static {
@@ -16,6 +18,11 @@ pub trait Invoke: Send + Sync + 'static {
         function: &'a str,
         payload: Bytes,
     ) -> BoxFuture<'a, Result<InvokeReply, InvokeError>>;
+
+    /// The outcome of a task that is not to be called at all, because it is mocked. Asked before every call.
+    fn answer(&self, _invocation: &Invocation) -> Option<Result<Payload, TaskError>> {
+        None
+    }
 }
 
 /// What a function answered.

@@ -7,6 +7,8 @@ use crate::output;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
+use stepgrad_engine::mocks::{MockError, Mocks};
 use stepgrad_engine::run::{Definition, RunOptions, conformance_line};
 
 /// The name of the machine that `--definition` gives.
@@ -32,9 +34,15 @@ pub(crate) struct Args {
     /// A machine that can be started as a child; can be repeated.
     #[arg(long = "machine", value_name = "NAME=FILE", value_parser = parse_machine)]
     machines: Vec<(String, PathBuf)>,
-    /// Give the history's events as well.
+    /// Give the history's events as well, as GetExecutionHistory does.
     #[arg(long)]
     trace: bool,
+    /// Mocked states, in the format of Step Functions Local: a MockConfigFile.json.
+    #[arg(long, value_name = "FILE", requires = "test_case")]
+    mocks: Option<PathBuf>,
+    /// The test case of the mocks: CASE, or MACHINE#CASE where several machines have one of that name.
+    #[arg(long, value_name = "NAME", requires = "mocks")]
+    test_case: Option<String>,
 }
 
 fn parse_machine(text: &str) -> Result<(String, PathBuf), String> {
@@ -58,7 +66,18 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     for (name, path) in &args.machines {
         definitions.insert(name.clone(), definition(path, Type::Standard.into())?);
     }
-    let invoke = functions::at(args.lambda_endpoint.as_deref())?;
+    let mut invoke = functions::at(args.lambda_endpoint.as_deref())?;
+    if let (Some(path), Some(test_case)) = (&args.mocks, &args.test_case) {
+        let refused = |error: MockError| Failure::new(Exit::Invalid, format!("{}: {error}", path.display()));
+        let mocks = Mocks::read(&read(path)?, test_case).map_err(refused)?;
+        // A definition that is no JSON is refused below, with its place.
+        if let Some(root) = definitions.get_mut(ROOT)
+            && let Ok(definition) = serde_json::from_str(&root.text)
+        {
+            root.text = mocks.apply(&definition).map_err(refused)?.to_string();
+        }
+        invoke = Arc::new(mocks.over(invoke));
+    }
     let runtime = functions::runtime()?;
     let report = runtime.block_on(stepgrad_engine::run::run(RunOptions {
         definitions,
