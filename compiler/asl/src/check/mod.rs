@@ -14,6 +14,7 @@ mod names;
 mod outline;
 mod query_language;
 mod reachability;
+pub mod reference;
 mod secrets;
 mod shape;
 mod size;
@@ -37,27 +38,35 @@ pub const SYNTAX: &str = "ASL001";
 pub struct Check {
     /// Its codes, with one line each for people.
     pub codes: &'static [(&'static str, &'static str)],
+    /// Its own text: what it asks and why stands at its head.
+    source: &'static str,
     run: fn(&Outline<'_>, &mut Findings<'_>),
 }
 
+macro_rules! checks {
+    ($($module:ident $file:literal,)+) => {
+        &[$(Check { codes: $module::CODES, source: include_str!($file), run: $module::check }),+]
+    };
+}
+
 /// All checks, in the order in which they run.
-pub const CHECKS: &[Check] = &[
-    Check { codes: duplicate_keys::CODES, run: duplicate_keys::check },
-    Check { codes: size::CODES, run: size::check },
-    Check { codes: shape::CODES, run: shape::check },
-    Check { codes: exclusive_fields::CODES, run: exclusive_fields::check },
-    Check { codes: query_language::CODES, run: query_language::check },
-    Check { codes: transitions::CODES, run: transitions::check },
-    Check { codes: reachability::CODES, run: reachability::check },
-    Check { codes: names::CODES, run: names::check },
-    Check { codes: expressions::CODES, run: expressions::check },
-    Check { codes: error_names::CODES, run: error_names::check },
-    Check { codes: timeouts::CODES, run: timeouts::check },
-    Check { codes: label::CODES, run: label::check },
-    Check { codes: express::CODES, run: express::check },
-    Check { codes: variables::CODES, run: variables::check },
-    Check { codes: secrets::CODES, run: secrets::check },
-];
+pub const CHECKS: &[Check] = checks! {
+    duplicate_keys "duplicate_keys.rs",
+    size "size.rs",
+    shape "shape/mod.rs",
+    exclusive_fields "exclusive_fields.rs",
+    query_language "query_language.rs",
+    transitions "transitions.rs",
+    reachability "reachability.rs",
+    names "names.rs",
+    expressions "expressions.rs",
+    error_names "error_names.rs",
+    timeouts "timeouts.rs",
+    label "label.rs",
+    express "express.rs",
+    variables "variables.rs",
+    secrets "secrets.rs",
+};
 
 /// Every finding of a definition, errors and warnings, in the order of the text. Empty for a definition without
 /// fault.

@@ -227,3 +227,27 @@ mod random {
         }
     }
 }
+
+#[test]
+fn a_transition_cannot_leave_its_scope() {
+    let branch = machine(json!({"Inner": {"Type": "Pass", "Next": "After"}}));
+    let outer = machine(json!({
+        "Both": {"Type": "Parallel", "Branches": [branch], "Next": "After"},
+        "After": {"Type": "Succeed"}
+    }));
+    let found = validate(&outer.to_string(), MachineType::Standard);
+    let next = found.iter().find(|finding| finding.code == "ASL020").unwrap();
+    assert_eq!(next.pointer, "/States/Both/Branches/0/States/Inner/Next");
+    assert!(next.message.contains("another scope"), "{}", next.message);
+}
+
+#[test]
+fn a_jsonata_variable_that_nothing_assigns_is_found() {
+    let found = |output: &str| {
+        let state = json!({"Type": "Pass", "QueryLanguage": "JSONata", "Output": output, "End": true});
+        codes(&machine(json!({"A": state}))).contains(&"ASL062")
+    };
+    assert!(found("{% $nowhere + 1 %}"));
+    assert!(!found("{% $sum($states.input.x) %}"));
+    assert!(!found("{% ($own := 1; $own) %}"));
+}

@@ -3,12 +3,13 @@
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{self, Format};
+use stepgrad_asl::check::reference;
 use stepgrad_compiler::diagnostic::Code;
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The code, e.g. SG003; without one, all codes are listed.
+    /// The code, e.g. SG003 or ASL041; without one, all codes are listed.
     code: Option<String>,
 }
 
@@ -18,15 +19,23 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
             let title = code.page().lines().next().unwrap_or_default().trim_start_matches("# ").to_owned();
             output::data(&format!("{title}\n"));
         }
+        for (code, title) in reference::codes() {
+            output::data(&format!("{code}: {title}\n"));
+        }
         return Ok(());
     };
-    let code: Code = wanted.to_uppercase().parse().map_err(|_| {
-        Failure::new(Exit::Usage, format!("{wanted} is not a code; `stepgrad explain` lists them"))
-    })?;
+    let name = wanted.to_uppercase();
+    // The states language has codes of its own.
+    let page = match name.parse::<Code>() {
+        Ok(code) => code.page().to_owned(),
+        Err(_) => reference::page(&name).ok_or_else(|| {
+            Failure::new(Exit::Usage, format!("{wanted} is not a code; `stepgrad explain` lists them"))
+        })?,
+    };
     if format == Format::Json {
-        output::json(&serde_json::json!({"version": 1, "code": code.to_string(), "page": code.page()}));
+        output::json(&serde_json::json!({"version": 1, "code": name, "page": page}));
     } else {
-        output::data(code.page());
+        output::data(&page);
     }
     Ok(())
 }
