@@ -2,8 +2,8 @@
 //!
 //! - [`core`]: the interpreter, without I/O
 //! - [`driver`]: who drives it: functions, timers, the history's file
-//! - [`run`]: one machine from start to end
 //! - [`mocks`]: mocked service integrations
+//! - [`run`]: one machine from start to end, its history in a [`log`]
 //! - [`test_state`]: one state by itself
 //! - [`integrations`]: the services a Task can call, and what is asked of whoever provides them
 //! - [`host`]: a provider of Lambda functions that starts real processes
@@ -14,6 +14,7 @@ pub mod core;
 pub mod driver;
 pub mod host;
 pub mod integrations;
+pub mod log;
 pub mod mocks;
 pub mod run;
 pub mod test_state;

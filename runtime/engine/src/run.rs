@@ -1,9 +1,11 @@
 //! One machine from start to end, and the line that says how it went: what `asl run` is made of.
 
 use crate::core::{Record, Settings};
-use crate::driver::history::{Collect, HistorySink};
+use crate::driver::durations::Durations;
 use crate::driver::live::{self, LiveError, LiveOptions, LiveResult};
+use crate::driver::virtual_time::{self, Functions, VirtualOptions};
 use crate::integrations::lambda::Invoke;
+use crate::log::{Log, LogError, Opened};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,6 +53,9 @@ pub enum RunError {
         /// Everything that is wrong with it.
         diagnostics: Vec<Diagnostic>,
     },
+    /// The log is not what it was said to be.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// The run could not go on.
     #[error(transparent)]
     Live(#[from] LiveError),
@@ -88,12 +93,19 @@ pub fn load(definitions: &BTreeMap<String, Definition>) -> Result<BTreeMap<Strin
 /// # Errors
 /// [`RunError`] where a definition cannot be run, or the run could not go on.
 pub async fn run(options: RunOptions) -> Result<RunReport, RunError> {
-    let collect = Collect::default();
+    run_logged(options, &Log::Nowhere).await
+}
+
+/// The same, with its history in a file, perhaps from where the file ends.
+///
+/// # Errors
+/// [`RunError`], also where the file is not what `log` says it is.
+pub async fn run_logged(options: RunOptions, log: &Log) -> Result<RunReport, RunError> {
+    let machines = load(&options.definitions)?;
     let key = format!("{}:{}", options.root, options.execution_name);
-    let history: Box<dyn HistorySink + Send> =
-        if options.trace { Box::new(collect.clone()) } else { Box::new(crate::driver::history::Discard) };
+    let Opened { recover, sink, trace } = log.open(&machines, options.seed, &key, options.trace, None)?;
     let handle = live::start(LiveOptions {
-        machines: load(&options.definitions)?,
+        machines,
         root: options.root,
         execution_name: options.execution_name,
         input: options.input,
@@ -101,18 +113,45 @@ pub async fn run(options: RunOptions) -> Result<RunReport, RunError> {
         settings: Settings::default(),
         invoke: options.invoke,
         max_concurrent_invocations: options.max_concurrent_invocations,
-        history,
-        recover: None,
+        history: sink,
+        recover,
         shuffle: None,
     })?;
     let result = handle.wait().await?;
-    let history = options.trace.then(|| {
-        let records = collect.records().into_iter();
-        records
-            .filter(|record| matches!(record, Record::Event { execution, .. } if **execution == *key))
-            .collect()
-    });
-    Ok(RunReport { result, history })
+    Ok(RunReport { result, history: trace.map(|trace| trace.of(&key)) })
+}
+
+/// The same in virtual time: calls take as long as `durations` says, and come to what `functions` says.
+/// `options.invoke` is not called.
+///
+/// # Errors
+/// As [`run_logged`].
+pub fn run_virtual(
+    options: RunOptions,
+    log: &Log,
+    durations: &dyn Durations,
+    functions: &mut dyn Functions,
+) -> Result<RunReport, RunError> {
+    let machines = load(&options.definitions)?;
+    let key = format!("{}:{}", options.root, options.execution_name);
+    let start = virtual_time::DEFAULT_START;
+    let Opened { recover, mut sink, trace } =
+        log.open(&machines, options.seed, &key, options.trace, Some(start))?;
+    let run = virtual_time::run(VirtualOptions {
+        machines,
+        root: options.root,
+        execution_name: options.execution_name,
+        input: options.input,
+        seed: options.seed,
+        settings: Settings::default(),
+        durations,
+        functions,
+        max_concurrent_invocations: options.max_concurrent_invocations,
+        history: &mut *sink,
+        start,
+        recover,
+    })?;
+    Ok(RunReport { result: run.result, history: trace.map(|trace| trace.of(&key)) })
 }
 
 /// The one JSON object that `asl run` prints: `{"status", "output", "error", "cause"[, "history"]}`, or

@@ -39,3 +39,5 @@ pub type Time = i64;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::machines;

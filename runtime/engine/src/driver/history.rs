@@ -59,6 +59,21 @@ impl HistorySink for Collect {
     }
 }
 
+/// Gives the records to two others.
+#[derive(Debug)]
+pub struct Both<A, B>(pub A, pub B);
+
+impl<A: HistorySink, B: HistorySink> HistorySink for Both<A, B> {
+    fn write(&mut self, record: &Record) -> io::Result<()> {
+        self.0.write(record)?;
+        self.1.write(record)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()?;
+        self.1.flush()
+    }
+}
+
 /// A file of JSON lines.
 #[derive(Debug)]
 pub struct HistoryFile {

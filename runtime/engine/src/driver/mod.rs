@@ -6,6 +6,8 @@
 
 pub mod durations;
 pub mod history;
+#[cfg(test)]
+mod laws;
 pub mod live;
 mod order;
 pub mod virtual_time;

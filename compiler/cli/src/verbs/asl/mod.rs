@@ -2,6 +2,7 @@
 
 mod functions;
 mod jsonata;
+mod keep;
 mod run;
 mod test_state;
 mod validate;

@@ -43,6 +43,8 @@ pub(crate) struct Args {
     /// The test case of the mocks: CASE, or MACHINE#CASE where several machines have one of that name.
     #[arg(long, value_name = "NAME", requires = "mocks")]
     test_case: Option<String>,
+    #[command(flatten)]
+    keep: super::keep::Args,
 }
 
 fn parse_machine(text: &str) -> Result<(String, PathBuf), String> {
@@ -79,7 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         invoke = Arc::new(mocks.over(invoke));
     }
     let runtime = functions::runtime()?;
-    let report = runtime.block_on(stepgrad_engine::run::run(RunOptions {
+    let options = RunOptions {
         definitions,
         root: ROOT.to_owned(),
         execution_name: "execution".to_owned(),
@@ -88,7 +90,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         invoke,
         max_concurrent_invocations: CALLS_AT_ONCE,
         trace: args.trace,
-    }));
+    };
+    let report = args.keep.run(options, &runtime)?;
     output::json(&conformance_line(&report));
     Ok(())
 }

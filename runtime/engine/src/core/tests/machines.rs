@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 /// A step of a scope.
 #[derive(Debug, Clone)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Pass(u8),
     Call(&'static str),
     Wait(u8),
@@ -15,7 +15,7 @@ pub(super) enum Step {
     Child,
 }
 
-pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let leaf = prop_oneof![
         any::<u8>().prop_map(Step::Pass),
         prop_oneof![Just("good"), Just("flaky"), Just("bad")].prop_map(Step::Call),
@@ -34,7 +34,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..5)
 }
 
-pub(super) fn machines(steps: &[Step]) -> Vec<(&'static str, Value)> {
+pub(crate) fn machines(steps: &[Step]) -> Vec<(&'static str, Value)> {
     let mut names = 0;
     let child = json!({"StartAt": "Work", "States": {
         "Work": {"Type": "Task", "Resource": "arn:aws:lambda:us-east-1:111111111111:function:child", "TimeoutSeconds": 60, "End": true}}});

@@ -2,7 +2,7 @@
 
 mod history;
 mod limits;
-mod machines;
+pub(crate) mod machines;
 mod recovery;
 mod redrive;
 mod simulation;

@@ -112,7 +112,7 @@ proptest! {
     }
 }
 
-fn task(function: &str, rest: Value) -> Value {
+fn task(function: &str, rest: &Value) -> Value {
     let mut task = json!({"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "TimeoutSeconds": 9,
         "Parameters": {"FunctionName": function, "Payload": {"redrives.$": "$$.Execution.RedriveCount"}}});
     task.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
@@ -124,7 +124,7 @@ fn a_failed_task_is_scheduled_again_and_nothing_else() {
     let machines = [(
         "machine",
         json!({"StartAt": "A", "States": {
-        "A": task("good", json!({"Next": "B"})), "B": task("bad", json!({"End": true}))}}),
+        "A": task("good", &json!({"Next": "B"})), "B": task("bad", &json!({"End": true}))}}),
     )];
     let run = finish(Simulation::start(&machines, json!({}), 1), &broken, 1_000);
     assert_eq!(run.result(KEY).error.as_deref(), Some("Broken"));
@@ -152,7 +152,7 @@ fn a_failed_task_is_scheduled_again_and_nothing_else() {
 
 #[test]
 fn a_state_that_fails_with_its_results_goes_on_with_them() {
-    let map = json!({"Type": "Map", "ItemsPath": "$.items", "ItemProcessor": {"StartAt": "T", "States": {"T": task("good", json!({"End": true}))}},
+    let map = json!({"Type": "Map", "ItemsPath": "$.items", "ItemProcessor": {"StartAt": "T", "States": {"T": task("good", &json!({"End": true}))}},
         "ResultSelector": {"n.$": "States.StringToJson($$.Execution.Input.text)"}, "End": true});
     let machines = [("machine", json!({"StartAt": "M", "States": {"M": map}}))];
     let input = json!({"items": [1, 2, 3], "text": "no JSON"});
