@@ -98,6 +98,34 @@ pub struct TensorFile {
 
 const FORMAT: &str = "stepgrad/1";
 
+/// Bytes of the length that a file begins with.
+pub const LENGTH: u64 = 8;
+/// Bytes of a header at the most; the largest model's has 100 kB.
+const HEADER: u64 = 1 << 24;
+
+/// The size of the header from the first [`LENGTH`] bytes of a file; the header follows them.
+///
+/// # Errors
+/// [`ErrorKind::ChecksumMismatch`] where they are no length, or one that no header has.
+pub fn header_size(length: &[u8]) -> Result<u64, FunctionError> {
+    let size = length.try_into().map(u64::from_le_bytes);
+    size.ok().filter(|size| *size <= HEADER).ok_or_else(|| damaged("it does not begin with a header"))
+}
+
+fn damaged(what: impl Into<String>) -> FunctionError {
+    FunctionError::new(ErrorKind::ChecksumMismatch, what)
+}
+
+fn sums(texts: &impl Fn(&str) -> Option<String>) -> Result<Sums, FunctionError> {
+    let text = |key: &str| texts(key).ok_or_else(|| damaged(format!("no {key} in the metadata")));
+    let number = |key: &str| text(key)?.parse().map_err(|_| damaged(format!("{key} is not a count")));
+    Ok(Sums {
+        samples: number("samples")?,
+        correct: number("correct")?,
+        loss: text("loss")?.parse().map_err(|_| damaged("loss is not a number"))?,
+    })
+}
+
 impl TensorFile {
     /// The file's bytes; the same for the same content.
     #[must_use]
@@ -133,7 +161,6 @@ impl TensorFile {
     /// # Errors
     /// [`ErrorKind::ChecksumMismatch`] where the bytes are torn, cut or altered.
     pub fn decode(bytes: &[u8]) -> Result<Self, FunctionError> {
-        let damaged = |what: String| FunctionError::new(ErrorKind::ChecksumMismatch, what);
         let (_, metadata) = SafeTensors::read_metadata(bytes)
             .map_err(|error| damaged(format!("not a whole tensor file: {error}")))?;
         let views = SafeTensors::deserialize(bytes)
@@ -154,12 +181,7 @@ impl TensorFile {
             let tensor = Tensor { dtype, shape: view.shape().to_vec(), data: view.data().to_vec() };
             file.tensors.insert(name.to_owned(), tensor);
         }
-        let number = |key: &str| text(key)?.parse().map_err(|_| damaged(format!("{key} is not a count")));
-        file.sums = Sums {
-            samples: number("samples")?,
-            correct: number("correct")?,
-            loss: text("loss")?.parse().map_err(|_| damaged("loss is not a number".to_owned()))?,
-        };
+        file.sums = sums(&|key| texts.get(key).cloned())?;
         let unsigned = file.header(&BTreeMap::from([
             ("correct", text("correct")?),
             ("format", text("format")?),
@@ -176,6 +198,22 @@ impl TensorFile {
             return Err(damaged(format!("checksum {found} is not the file's own {expected}")));
         }
         Ok(file)
+    }
+
+    /// The sums from a file's header (see [`header_size`]) alone: for a file whose checksum another step has
+    /// verified.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ChecksumMismatch`] where it is no such header.
+    pub fn sums_of_header(header: &[u8]) -> Result<Sums, FunctionError> {
+        #[derive(Deserialize)]
+        struct Header {
+            #[serde(rename = "__metadata__")]
+            metadata: BTreeMap<String, String>,
+        }
+        let Header { metadata } = serde_json::from_slice(header)
+            .map_err(|error| damaged(format!("not the header of a tensor file: {error}")))?;
+        sums(&|key| metadata.get(key).cloned())
     }
 
     fn header(&self, metadata: &BTreeMap<&str, String>) -> String {
@@ -225,6 +263,12 @@ mod tests {
         let bytes = file().encode();
         assert_eq!(bytes, file().encode());
         assert_eq!(TensorFile::decode(&bytes).unwrap(), file());
+        let size = super::header_size(&bytes[..8]).unwrap() as usize;
+        assert_eq!(TensorFile::sums_of_header(&bytes[8..8 + size]).unwrap(), file().sums);
+        assert_eq!(
+            TensorFile::sums_of_header(&bytes[8..7 + size / 2]).unwrap_err().kind,
+            ErrorKind::ChecksumMismatch
+        );
         let empty = TensorFile::default();
         assert_eq!(TensorFile::decode(&empty.encode()).unwrap(), empty);
     }

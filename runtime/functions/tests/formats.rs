@@ -181,10 +181,44 @@ fn csv() {
     assert!(refused("a,b\n1,2\n").contains("data.label"));
     assert!(refused("a,label\n1,x\ntwo,y\n").contains("t.csv:3: \"two\" in column a"));
     assert!(refused("a,label\n1,x\nNaN,y\n").contains("not a finite number"));
+    assert!(refused("a,label\n1,x\n1e39,y\n").contains("not a finite number"));
     assert!(refused("a,label\n1,x\n1,2,3\n").contains("t.csv:3"));
     assert!(refused("a,label\n1,\n").contains("empty"));
     assert!(refused("label\nx\n").contains("no column"));
     assert!(refused("").contains("0 columns"));
+}
+
+#[test]
+fn csv_labels_that_are_numbers() {
+    let table = "a,label\n1,1\n2,1.0\n3,+1e0\n4,0\n5,-0\n6,2.50\n";
+    let prepared = read(data(Format::Csv, "t.csv"), &[("t.csv", table.into())]).unwrap();
+    assert_eq!(prepared.manifest.classes, ["0", "1", "2.5"]);
+
+    // As many classes as the samples have values of a measurement.
+    let rows = |classes: usize, samples: usize| -> Vec<u8> {
+        let rows: String = (0..samples).map(|row| format!("{row},{}.5\n", row % classes)).collect();
+        format!("a,label\n{rows}").into_bytes()
+    };
+    let continuous = refused(data(Format::Csv, "t.csv"), &[("t.csv", rows(21, 41))]);
+    assert!(continuous.contains("21 different values in 41 samples"), "{continuous}");
+    for (classes, samples) in [(21, 42), (20, 20)] {
+        let prepared = read(data(Format::Csv, "t.csv"), &[("t.csv", rows(classes, samples))]).unwrap();
+        assert_eq!(prepared.manifest.classes.len(), classes);
+    }
+}
+
+#[test]
+fn constants_that_single_precision_does_not_hold_are_refused() {
+    for (step, low, high) in [
+        (Preprocess::MinMax, "1e-45", "0"),
+        (Preprocess::MinMax, "-3e38", "3e38"),
+        (Preprocess::Standardize, "1e-45", "0"),
+    ] {
+        let one = Data { preprocess: vec![step], ..data(Format::Csv, "t.csv") };
+        let table = format!("a,b,label\n1,{low},x\n2,{high},y\n");
+        let message = refused(one, &[("t.csv", table.into_bytes())]);
+        assert!(message.contains("feature or channel 1") && message.contains("data.preprocess"), "{message}");
+    }
 }
 
 #[test]
@@ -244,6 +278,7 @@ fn libsvm_dense_and_sparse() {
     assert!(refused("1 4294967295:2\n").contains("at most"));
     assert!(refused("1 x:2\n").contains("index:value"));
     assert!(refused("1 1:inf\n").contains("finite"));
+    assert!(refused("1 1:1e39\n").contains("finite"));
     assert!(refused("a 1:2\n").contains("label \"a\""));
     assert!(refused("1.5 1:2\n").contains("whole number"));
     assert!(refused("\u{0}\u{1}\n").contains("t:1"));
@@ -290,6 +325,8 @@ fn npy_of_every_type() {
     assert!(refused(npy("<f4", "18446744073709551615, 2", &[])).contains("labels of shape"));
     assert!(refused(npy("<c8", "2, 1", &[0; 16])).contains("<c8"));
     assert!(refused(npy("<f4", "2, 1", &[0, 0, 0, 0, 0, 0, 0xc0, 0x7f])).contains("not finite"));
+    let large = [1.0_f64, 1e39].map(f64::to_le_bytes).concat();
+    assert!(refused(npy("<f8", "2, 1", &large)).contains("not finite in single precision"));
     assert!(refused(npy("<f4", "", &[0; 4])).contains("single number"));
     assert!(refused(b"hello, world".to_vec()).contains("numpy.save"));
 }

@@ -1,13 +1,16 @@
 //! Tables of comma-separated values with a header row: numbers, and the class in the column `label` or the
-//! one that the spec names. Classes are numbers or words.
+//! one that the spec names. Classes are numbers or words; `1` and `1.0` are one class.
 
-use super::invalid;
 use super::source::Stream;
 use super::spool::{Element, Samples, Writer};
+use super::{Role, invalid};
 use std::path::Path;
 use stepgrad_contract::FunctionError;
 
-pub(super) fn read(path: &Path, label: &str) -> Result<Samples, FunctionError> {
+/// More classes than this in less than twice as many samples are a continuous column.
+const CLASSES: usize = 20;
+
+pub(super) fn read(path: &Path, label: &str, role: Role) -> Result<Samples, FunctionError> {
     let at = |what: String| invalid(format!("{}{what}", path.display()));
     let stream = Stream::open(path)?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(stream);
@@ -48,7 +51,25 @@ pub(super) fn read(path: &Path, label: &str) -> Result<Samples, FunctionError> {
         if class.is_empty() {
             return Err(at(format!(":{line}: the class in column {label} is empty")));
         }
-        spool.push(values.iter().copied(), class)?;
+        spool.push(values.iter().copied(), &normal(class))?;
     }
-    spool.finish()
+    let samples = spool.finish()?;
+    let classes = samples.classes.len();
+    // Of a held-out set, which may be small, all classes have to be known anyway.
+    if role == Role::Training && classes > CLASSES && classes * 2 > samples.len() {
+        return Err(at(format!(
+            ": column {label} has {classes} different values in {} samples, which looks like a continuous column: name the class's with data.label, or put the values into ranges",
+            samples.len()
+        )));
+    }
+    Ok(samples)
+}
+
+/// The class of a label: where it is a number, all ways of writing it are one.
+fn normal(label: &str) -> String {
+    match label.parse::<f64>() {
+        // Minus zero is zero.
+        Ok(value) if value.is_finite() => format!("{}", value + 0.0),
+        _ => label.to_owned(),
+    }
 }

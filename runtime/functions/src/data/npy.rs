@@ -35,6 +35,7 @@ pub(super) fn read(path: &Path) -> Result<Samples, FunctionError> {
     let element = if image && inputs.kind == Kind::U1 { Element::U8 } else { Element::F32 };
     let mut spool = Writer::dense(element, shape)?;
     let (mut record, mut label) = (Vec::new(), vec![0; classes.kind.size()]);
+    let mut narrowed: Vec<f32> = Vec::new();
     for sample in 0..count {
         x.read(size, &mut record)?;
         y.read_exact(&mut label)?;
@@ -46,13 +47,16 @@ pub(super) fn read(path: &Path) -> Result<Samples, FunctionError> {
             spool.push_bytes(&record, &class)?;
             continue;
         }
-        if inputs.kind.numbers(&record).any(|value| !value.is_finite()) {
-            return Err(
-                x.invalid(format!("sample {sample} has a value that is not finite: fill it in or drop it"))
-            );
-        }
+        narrowed.clear();
         #[expect(clippy::cast_possible_truncation, reason = "models compute in single precision")]
-        spool.push(inputs.kind.numbers(&record).map(|value| value as f32), &class)?;
+        narrowed.extend(inputs.kind.numbers(&record).map(|value| value as f32));
+        // Only now: double precision holds values that single precision does not.
+        if narrowed.iter().any(|value| !value.is_finite()) {
+            return Err(x.invalid(format!(
+                "sample {sample} has a value that is not finite in single precision: fill it in, scale it or drop it"
+            )));
+        }
+        spool.push(narrowed.iter().copied(), &class)?;
     }
     x.end()?;
     y.end()?;

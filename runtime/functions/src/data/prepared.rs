@@ -115,7 +115,7 @@ fn read(data: &Data, root: &Root, source: &str, role: Role, seed: u64) -> Result
         Format::Idx => idx::read(&path, role)?,
         Format::Cifar10 => cifar10::read(&path, role)?,
         Format::Libsvm => libsvm::read(&path)?,
-        Format::Csv => csv::read(&path, data.label.as_deref().unwrap_or("label"))?,
+        Format::Csv => csv::read(&path, data.label.as_deref().unwrap_or("label"), role)?,
         Format::Npy => npy::read(&path)?,
         Format::Synthetic => return Err(invalid("synthetic data has no source")),
     };

@@ -1,6 +1,7 @@
 //! What preprocessing does to a sample, with the constants of the training part. Each step's constants are
 //! those of the samples as the steps before have made them.
 
+use super::invalid;
 use super::spool::Samples;
 use stepgrad_contract::FunctionError;
 use stepgrad_contract::manifest::Transform;
@@ -51,9 +52,28 @@ pub(super) fn transforms(
                 Transform::Affine { shift: means, scale }
             }
         };
+        check_finite(*step, &transform)?;
         transforms.push(transform);
     }
     Ok(transforms)
+}
+
+/// Checks that single precision, in which batches are preprocessed, holds the constants and what they undo.
+fn check_finite(step: Preprocess, transform: &Transform) -> Result<(), FunctionError> {
+    let Transform::Affine { shift, scale } = transform else { return Ok(()) };
+    #[expect(clippy::cast_possible_truncation, reason = "as the batches are")]
+    let holds = |value: f64| (value as f32).is_finite();
+    let refused = shift
+        .iter()
+        .zip(scale)
+        .position(|(shift, scale)| !(holds(*shift) && holds(*scale) && holds(scale.recip())));
+    let Some(group) = refused else { return Ok(()) };
+    let (shift, scale) = (shift.get(group).copied(), scale.get(group).copied());
+    Err(invalid(format!(
+        "data.preprocess: the constants of {step:?} for feature or channel {group} (counted from 0) are shift {} and scale {}, which single precision does not hold: bring its values to an ordinary range or drop it",
+        shift.unwrap_or(f64::NAN),
+        scale.unwrap_or(f64::NAN)
+    )))
 }
 
 /// What shares a constant in an image; in a table each feature has its own.

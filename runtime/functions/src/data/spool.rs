@@ -98,7 +98,17 @@ impl Writer {
         class: &str,
     ) -> Result<(), FunctionError> {
         self.bytes.clear();
-        values.for_each(|value| self.bytes.extend(value.to_le_bytes()));
+        let mut finite = true;
+        values.for_each(|value| {
+            finite &= value.is_finite();
+            self.bytes.extend(value.to_le_bytes());
+        });
+        if !finite {
+            let sample = self.samples.labels.len();
+            return Err(invalid(format!(
+                "sample {sample} has a value that is not finite in single precision"
+            )));
+        }
         self.file.write_all(&self.bytes).map_err(failed)?;
         self.classify(class)
     }

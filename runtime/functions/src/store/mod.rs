@@ -14,10 +14,12 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, local::LocalFileSystem};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::ops::Range;
 use std::sync::Arc;
 use stepgrad_contract::call_log::Traffic;
 use stepgrad_contract::digest::sha256;
-use stepgrad_contract::tensors::TensorFile;
+use stepgrad_contract::progress::Sums;
+use stepgrad_contract::tensors::{LENGTH, TensorFile, header_size};
 use stepgrad_contract::{ErrorKind, FunctionError};
 use traffic::Counters;
 
@@ -116,10 +118,17 @@ impl Store {
     ///
     /// # Errors
     /// [`ErrorKind::ObjectUnavailable`] as [`Store::get`]; [`ErrorKind::ChecksumMismatch`] where it is not
-    /// whole.
+    /// whole; [`ErrorKind::Internal`] where it is a document of another type.
     pub async fn get_json<T: DeserializeOwned>(&self, key: &str) -> Result<T, FunctionError> {
         let bytes = self.get(key).await?;
         serde_json::from_slice(&bytes).map_err(|error| {
+            // What is whole will not change when it is read again.
+            if serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok() {
+                let message = format!(
+                    "object {key} is not what this build of the functions reads: {error}; compile and deploy both anew"
+                );
+                return FunctionError::new(ErrorKind::Internal, message);
+            }
             FunctionError::new(ErrorKind::ChecksumMismatch, format!("object {key} is not whole: {error}"))
         })
     }
@@ -144,6 +153,23 @@ impl Store {
     /// damaged.
     pub async fn get_tensors(&self, key: &str) -> Result<TensorFile, FunctionError> {
         decode(key, &self.get(key).await?)
+    }
+
+    /// The sums of a tensor file, of which only the header is read; the checksum is not verified.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ObjectUnavailable`] as [`Store::get`]; [`ErrorKind::ChecksumMismatch`] where the header
+    /// is damaged.
+    pub async fn get_sums(&self, key: &str) -> Result<Sums, FunctionError> {
+        let path = path(key)?;
+        let range = async |range: Range<u64>| {
+            self.objects.get_range(&path, range).await.map_err(|error| failed("read", key, &error))
+        };
+        let length = range(0..LENGTH).await?;
+        let size = header_size(&length).map_err(|error| damaged(key, &error))?;
+        let header = range(LENGTH..LENGTH + size).await?;
+        self.counters.read(length.len() + header.len());
+        TensorFile::sums_of_header(&header).map_err(|error| damaged(key, &error))
     }
 
     /// Writes a tensor file and gives its SHA-256 digest.
@@ -209,9 +235,11 @@ impl Store {
 /// # Errors
 /// [`ErrorKind::ChecksumMismatch`] where it is damaged.
 pub fn decode(key: &str, bytes: &[u8]) -> Result<TensorFile, FunctionError> {
-    TensorFile::decode(bytes).map_err(|error| {
-        FunctionError::new(error.kind, format!("object {key} is damaged: {}", error.message))
-    })
+    TensorFile::decode(bytes).map_err(|error| damaged(key, &error))
+}
+
+fn damaged(key: &str, error: &FunctionError) -> FunctionError {
+    FunctionError::new(error.kind, format!("object {key} is damaged: {}", error.message))
 }
 
 /// Whether the bytes are a tensor file whose checksum is right.

@@ -4,6 +4,7 @@
 use super::Store;
 use std::collections::BTreeMap;
 use stepgrad_contract::ErrorKind;
+use stepgrad_contract::progress::Sums;
 use stepgrad_contract::tensors::{Tensor, TensorFile};
 
 fn store() -> (tempfile::TempDir, Store) {
@@ -75,4 +76,37 @@ fn another_kind_of_store_is_refused_by_name() {
     let error = Store::open("s3://bucket/runs").unwrap_err();
     assert!(error.message.contains("s3://") && error.message.contains("not built yet"));
     assert_eq!(Store::open("runs").unwrap_err().kind, ErrorKind::InvalidEvent);
+}
+
+#[tokio::test]
+async fn a_document_of_another_type_is_not_read_again() {
+    let (folder, store) = store();
+    store.put_json("run/x.json", &"seven").await.unwrap();
+    let error = store.get_json::<u32>("run/x.json").await.unwrap_err();
+    assert_eq!((error.kind, error.kind.is_retryable()), (ErrorKind::Internal, false), "{error}");
+    std::fs::write(folder.path().join("run/x.json"), "\"sev").unwrap();
+    assert_eq!(store.get_json::<u32>("run/x.json").await.unwrap_err().kind, ErrorKind::ChecksumMismatch);
+}
+
+#[tokio::test]
+async fn of_the_sums_only_the_header_is_read() {
+    let (folder, store) = store();
+    let sums = Sums { samples: 9, loss: 0.1 + 0.2, correct: 4 };
+    let tensors = BTreeMap::from([("x".to_owned(), Tensor::f32(vec![100_000], &[1.0; 100_000]))]);
+    let key = "run/x.safetensors";
+    store.put_tensors(key, &TensorFile { tensors, sums }).await.unwrap();
+    let before = store.traffic();
+    assert_eq!(store.get_sums(key).await.unwrap(), sums);
+    let read = store.traffic().since(&before);
+    assert!(read.objects_read == 1 && read.bytes_read < 1_000, "{read:?}");
+
+    let path = folder.path().join(key);
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, [&[255; 8], &whole[8..]].concat()).unwrap();
+    assert_eq!(store.get_sums(key).await.unwrap_err().kind, ErrorKind::ChecksumMismatch);
+    std::fs::write(&path, &whole[..40]).unwrap();
+    assert!(store.get_sums(key).await.unwrap_err().kind.is_retryable());
+    std::fs::write(&path, &whole[..5]).unwrap();
+    assert!(store.get_sums(key).await.unwrap_err().kind.is_retryable());
+    assert_eq!(store.get_sums("run/none").await.unwrap_err().kind, ErrorKind::ObjectUnavailable);
 }

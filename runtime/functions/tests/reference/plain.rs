@@ -38,6 +38,8 @@ impl Parameters {
         assert_eq!(self.0.keys().collect::<Vec<_>>(), other.0.keys().collect::<Vec<_>>());
         let of = |name: &String| {
             let (one, other) = (&self.0[name], &other.0[name]);
+            // A maximum passes over NaN.
+            assert!(one.iter().chain(other).all(|value| value.is_finite()), "{name} is not finite");
             let largest = other.iter().map(|value| value.abs()).fold(0.0, f64::max);
             one.iter().zip(other).map(|(one, other)| (one - other).abs()).fold(0.0, f64::max) / largest
         };
