@@ -7,7 +7,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 STEPGRAD = target/debug/stepgrad
 
-.PHONY: run test setup build bench lint clean
+.PHONY: run test setup build bench bench-engines lint clean
 
 run: build
 	$(STEPGRAD) run examples/digits.yaml
@@ -26,6 +26,10 @@ build: setup
 bench: setup
 	$(CARGO) build --workspace --bins --examples --locked --release
 	$(CARGO) bench --workspace --bench calls --bench overhead --locked
+
+# The engine beside LocalStack, ministack and npm aws-local-stepfunctions, which are installed into target/engines.
+bench-engines: setup
+	$(PYTHON) setup/compare.py
 
 lint: setup
 	$(CARGO) fmt --all --check
