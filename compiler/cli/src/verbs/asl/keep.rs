@@ -11,9 +11,9 @@ use stepgrad_engine::log::Log;
 use stepgrad_engine::run::{RunError, RunOptions, RunReport, run_logged, run_virtual};
 use tokio::runtime::Runtime;
 
-/// What they are.
+/// What they are. The name is that of a group of arguments, which has to be unique.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct Keeping {
     /// Write the history to a new file, a JSON line for each event, while it happens.
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     durations: Option<PathBuf>,
 }
 
-impl Args {
+impl Keeping {
     /// Runs the machine. `options.seed` is set here.
     pub(crate) fn run(
         &self,

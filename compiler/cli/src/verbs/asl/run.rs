@@ -44,7 +44,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", requires = "mocks")]
     test_case: Option<String>,
     #[command(flatten)]
-    keep: super::keep::Args,
+    keep: super::keep::Keeping,
 }
 
 fn parse_machine(text: &str) -> Result<(String, PathBuf), String> {
