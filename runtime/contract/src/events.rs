@@ -2,7 +2,7 @@
 //! tensors and never secrets: 262,144 bytes is all that Step Functions passes between states.
 
 use crate::fanout::Fanout;
-use crate::progress::{Metrics, Stop};
+use crate::progress::{Lost, Metrics, Stop};
 use serde::{Deserialize, Serialize};
 
 /// The event of `prepare` and `initialise`.
@@ -159,8 +159,8 @@ pub struct MembershipReply {
     pub quorum: bool,
     /// Those who take part in the exchange.
     pub fanout: Fanout,
-    /// Those who do not.
-    pub lost: Vec<u32>,
+    /// Who does not and why, in words; what the run says if the quorum is lost.
+    pub cause: String,
 }
 
 /// The reply of `synchronise` and `aggregate`.
@@ -192,7 +192,7 @@ pub struct RoundMetrics {
     /// Members of its exchange.
     pub members: u32,
     /// Peers lost in it.
-    pub lost: Vec<u32>,
+    pub lost: Vec<Lost>,
     /// Samples of its gradients.
     pub samples: u64,
     /// At the parameters the gradients were taken at.

@@ -8,7 +8,22 @@ pub struct Members {
     /// Ascending.
     pub members: Vec<u32>,
     /// Peers whose work of this round failed, ascending.
-    pub lost: Vec<u32>,
+    pub lost: Vec<Lost>,
+}
+
+/// A peer whose work of a round failed for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// The peer.
+    pub peer: u32,
+    /// The error's name.
+    pub error: String,
+}
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "peer {} ({})", self.peer, self.error)
+    }
 }
 
 /// What `evaluate` measured and decided after a round. Round 0 has none: see [`Progress::start`].

@@ -104,8 +104,8 @@ fn line(state: &State) -> String {
         parts.push(format!("validation accuracy {:.2} %", accuracy * 100.0));
     }
     if !last.lost.is_empty() {
-        let lost: Vec<_> = last.lost.iter().map(u32::to_string).collect();
-        parts.push(format!("lost: peer {}", lost.join(", ")));
+        let lost: Vec<_> = last.lost.iter().map(ToString::to_string).collect();
+        parts.push(format!("lost: {}", lost.join(", ")));
     }
     parts.push(format!("{} invocations", state.invocations));
     if let Some(left) = left(state, last.round) {
@@ -137,7 +137,7 @@ mod tests {
     use super::{State, line, time};
     use std::time::Duration;
     use stepgrad_contract::events::RoundMetrics;
-    use stepgrad_contract::progress::Metrics;
+    use stepgrad_contract::progress::{Lost, Metrics};
 
     #[test]
     fn a_line_says_round_loss_accuracy_invocations_and_the_time_left() {
@@ -151,14 +151,14 @@ mod tests {
             epochs: 2,
             learning_rate: 0.1,
             members: 3,
-            lost: vec![4],
+            lost: vec![Lost { peer: 4, error: "States.Timeout".to_owned() }],
             samples: 384,
             training: Some(Metrics { loss: 0.41234, accuracy: 0.9 }),
             validation: None,
             replica: String::new(),
             stop: None,
         });
-        let expected = "round 10/100 · epochs 2/20 · loss 0.4123 · validation accuracy 95.12 % · lost: peer 4 · \
+        let expected = "round 10/100 · epochs 2/20 · loss 0.4123 · validation accuracy 95.12 % · lost: peer 4 (States.Timeout) · \
                         240 invocations · 4 min 30 s left";
         assert_eq!(line(&state), expected);
         assert_eq!(time(Duration::from_secs(3_725)), "1 h 02 min");

@@ -7,10 +7,12 @@ use stepgrad_contract::events::{
     Status,
 };
 use stepgrad_contract::fanout::{Batches, Choice, Fanout, Member};
-use stepgrad_contract::progress::{Metrics, Stop};
+use stepgrad_contract::progress::{Lost, Metrics, Stop};
 
 /// Bytes of a run's id at the most.
 const RUN_ID: usize = 64;
+/// The longest name among the errors that a call of a function ends with.
+const LONGEST_ERROR: &str = "Lambda.ClientExecutionTimeoutException";
 /// What a machine adds to a payload beside these types: ARNs of the executions that started it.
 const SURROUNDINGS: u64 = 1_024;
 
@@ -62,7 +64,7 @@ fn widest(batches: u32, choice: Choice) -> Batches {
 }
 
 fn report(peer: u32) -> Report {
-    Report { peer, status: Status::Lost, error: Some("Lambda.ClientExecutionTimeoutException".to_owned()) }
+    Report { peer, status: Status::Lost, error: Some(LONGEST_ERROR.to_owned()) }
 }
 
 fn metrics(peers: u32) -> RoundMetrics {
@@ -72,7 +74,7 @@ fn metrics(peers: u32) -> RoundMetrics {
         epochs: u32::MAX,
         learning_rate: 1.0 / 3.0,
         members: peers,
-        lost: (1..=peers).collect(),
+        lost: (1..=peers).map(|peer| Lost { peer, error: LONGEST_ERROR.to_owned() }).collect(),
         samples: u64::MAX,
         training: widest,
         validation: widest,

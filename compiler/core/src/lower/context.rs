@@ -118,7 +118,6 @@ impl Lowering<'_> {
             "kind": "quorum",
             "name": QUORUM,
             "lost": "QuorumLost",
-            "cause": "fewer peers than fault_tolerance.quorum finished their work of this round",
             "next": next,
         })
     }

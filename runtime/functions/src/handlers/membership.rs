@@ -4,7 +4,7 @@
 use super::{Environment, fanout, invalid_event};
 use std::collections::BTreeMap;
 use stepgrad_contract::events::{MembershipEvent, MembershipReply, Report, Reports, Status};
-use stepgrad_contract::progress::Members;
+use stepgrad_contract::progress::{Lost, Members};
 use stepgrad_contract::{FunctionError, keys};
 
 pub(super) async fn handle(
@@ -17,26 +17,68 @@ pub(super) async fn handle(
         Reports::One(report) => std::slice::from_ref(report),
         Reports::Group(reports) => reports.as_slice(),
     });
-    let mut statuses = BTreeMap::new();
-    for Report { peer, status, .. } in reports {
-        if statuses.insert(*peer, *status).is_some() {
+    let mut errors = BTreeMap::new();
+    for Report { peer, status, error } in reports {
+        let error = match status {
+            Status::Ok => None,
+            Status::Lost => Some(error.clone().unwrap_or_else(|| "States.TaskFailed".to_owned())),
+        };
+        if errors.insert(*peer, error).is_some() {
             return Err(invalid_event(format!("peer {peer} is reported twice")));
         }
     }
-    if !statuses.keys().copied().eq(1..=run.training.peers) {
-        let reported = statuses.len();
+    if !errors.keys().copied().eq(1..=run.training.peers) {
+        let reported = errors.len();
         return Err(invalid_event(format!(
             "{reported} reports, where each of the {} peers has to have one",
             run.training.peers
         )));
     }
-    let of =
-        |status| statuses.iter().filter(move |(_, found)| **found == status).map(|(peer, _)| *peer).collect();
-    let members = Members { members: of(Status::Ok), lost: of(Status::Lost) };
+    let mut members = Members { members: Vec::new(), lost: Vec::new() };
+    for (peer, error) in errors {
+        match error {
+            None => members.members.push(peer),
+            Some(error) => members.lost.push(Lost { peer, error }),
+        }
+    }
     let quorum = members.members.len() >= run.training.quorum.max(1) as usize;
     if quorum {
         environment.store.put_json(&keys::members(&run.id, event.round), &members).await?;
     }
     let fanout = fanout::of_members(&run, &members.members)?;
-    Ok(MembershipReply { quorum, fanout, lost: members.lost })
+    let cause = cause(&members, run.training.peers, run.training.quorum, event.round);
+    Ok(MembershipReply { quorum, fanout, cause })
+}
+
+/// Who is there and who is not, in words; the first few of the lost by name.
+fn cause(members: &Members, peers: u32, quorum: u32, round: u32) -> String {
+    const NAMED: usize = 8;
+    let here = members.members.len();
+    let mut text =
+        format!("{here} of {peers} peers finished their work of round {round}, the quorum is {quorum}");
+    let named: Vec<_> = members.lost.iter().take(NAMED).map(ToString::to_string).collect();
+    if !named.is_empty() {
+        text = format!("{text}; lost: {}", named.join(", "));
+    }
+    match members.lost.len().saturating_sub(NAMED) {
+        0 => text,
+        more => format!("{text} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cause;
+    use stepgrad_contract::progress::{Lost, Members};
+
+    #[test]
+    fn the_cause_names_the_first_of_the_lost() {
+        let lost = (2..=12).map(|peer| Lost { peer, error: "Runtime.ExitError".to_owned() }).collect();
+        let text = cause(&Members { members: vec![1], lost }, 12, 6, 3);
+        assert!(
+            text.starts_with("1 of 12 peers finished their work of round 3, the quorum is 6; lost: peer 2 "),
+            "{text}"
+        );
+        assert!(text.ends_with("peer 9 (Runtime.ExitError) and 3 more"), "{text}");
+    }
 }
