@@ -13,7 +13,7 @@ run: build
 	$(STEPGRAD) run examples/digits.yaml
 
 test: build
-	$(PYTHON) setup/test.py
+	CARGO="$(CARGO)" $(PYTHON) setup/test.py
 
 # libtorch for the functions; an LIBTORCH of your own goes first.
 setup:

@@ -19,7 +19,7 @@ def main():
     skipped_file.parent.mkdir(exist_ok=True)
     skipped_file.write_text("")
     environment = dict(os.environ, STEPGRAD_SKIPPED=str(skipped_file))
-    command = ["cargo", "test", "--workspace", "--locked", "--no-fail-fast", *sys.argv[1:]]
+    command = [os.environ.get("CARGO", "cargo"), "test", "--workspace", "--locked", "--no-fail-fast", *sys.argv[1:]]
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

@@ -134,6 +134,16 @@ fn a_folder_that_is_no_bundle_is_not_replaced() {
     let refused = stepgrad(folder.path(), &["compile", "train.yaml", "--out", "precious"]).exits(2);
     assert!(refused.stderr.contains("precious"), "{}", refused.stderr);
     assert_eq!(std::fs::read_to_string(folder.path().join("precious/file")).unwrap(), "kept");
+    // A bundle is replaced by the next one, unless somebody put something of their own into it.
+    let _ = stepgrad(folder.path(), &["compile", "train.yaml"]).exits(0);
+    let _ = stepgrad(folder.path(), &["compile", "train.yaml"]).exits(0);
+    std::fs::write(folder.path().join("bundle/machines/notes.txt"), "mine").unwrap();
+    let refused = stepgrad(folder.path(), &["compile", "train.yaml"]).exits(2);
+    assert!(refused.stderr.contains("notes.txt"), "{}", refused.stderr);
+    let _ = stepgrad(&folder.path().join("bundle"), &["compile", "../train.yaml", "--out", "."]).exits(2);
+    assert!(folder.path().join("bundle/bundle.json").is_file());
+    std::os::unix::fs::symlink("precious", folder.path().join("link")).unwrap();
+    let _ = stepgrad(folder.path(), &["compile", "train.yaml", "--out", "link"]).exits(2);
 }
 
 #[test]

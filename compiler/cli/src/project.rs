@@ -7,7 +7,7 @@ use crate::output::{self, Format};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use stepgrad_compiler::diagnostic::{self, Code, Diagnostic, Source};
+use stepgrad_compiler::diagnostic::{self, Code, Diagnostic, Severity, Source};
 use stepgrad_compiler::lower::Templates;
 use stepgrad_compiler::spec::{self, Override, Spanned, Spec, Validation};
 use stepgrad_compiler::{Compilation, CompileError};
@@ -71,9 +71,8 @@ impl Loaded {
         .map_err(|error| Failure::new(Exit::Invalid, error.to_string()))?;
         match stepgrad_compiler::compile(&self.spec, &templates) {
             Ok(compiled) => {
-                let warnings: Vec<_> = self.warnings.iter().chain(&compiled.warnings).cloned().collect();
-                if format == Format::Text && !warnings.is_empty() {
-                    output::say(&diagnostic::render(&warnings, &self.source(), output::colour()));
+                if format == Format::Text && !self.warnings.is_empty() {
+                    output::say(&diagnostic::render(&self.warnings, &self.source(), output::colour()));
                 }
                 Ok(compiled)
             }
@@ -84,19 +83,36 @@ impl Loaded {
         }
     }
 
-    /// The spec's warnings and `more`, as data.
-    pub(crate) fn findings(&self, more: &[Diagnostic]) -> Value {
-        let all: Vec<_> = self.warnings.iter().chain(more).cloned().collect();
-        diagnostic::to_json(&all, &self.source())
+    /// The warnings, as data.
+    pub(crate) fn findings(&self) -> Value {
+        diagnostic::to_json(&self.warnings, &self.source())
+    }
+
+    /// Takes what `run` would refuse of the files that the spec names as warnings: a spec can be checked where its
+    /// data is not.
+    pub(crate) fn warn_of_files(&mut self, args: &SpecArgs) {
+        if let Err(Unusable::Findings(mut findings)) = self.find_root(args) {
+            for finding in &mut findings {
+                finding.severity = Severity::Warning;
+            }
+            self.warnings.append(&mut findings);
+        }
     }
 
     fn source(&self) -> Source<'_> {
         Source { name: &self.name, text: &self.text }
     }
 
-    /// The folder that the paths of the spec start from: the spec's own where all are found there, else the
-    /// current one. Says which are missing, or lead out of it.
+    /// The folder that the paths of the spec start from. Says which are missing, or lead out of it.
     pub(crate) fn root(&self, args: &SpecArgs, format: Format) -> Result<PathBuf, Failure> {
+        self.find_root(args).map_err(|unusable| match unusable {
+            Unusable::Findings(findings) => tell(&findings, &self.source(), format, Exit::Invalid),
+            Unusable::Failure(failure) => failure,
+        })
+    }
+
+    /// The spec's own folder where all its paths are found there, else the current one.
+    fn find_root(&self, args: &SpecArgs) -> Result<PathBuf, Unusable> {
         let own = if args.spec == Path::new("-") { None } else { args.spec.parent() };
         let own = own.map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
         let mut candidates: Vec<&Path> = own.into_iter().chain([Path::new(".")]).collect();
@@ -104,35 +120,15 @@ impl Loaded {
         let paths = self.paths();
         let all_there = |folder: &&&Path| paths.iter().all(|path| folder.join(&path.value).exists());
         let Some(root) = candidates.iter().find(all_there) else {
-            let looked: Vec<_> = candidates.iter().map(|folder| format!("`{}`", folder.display())).collect();
-            let nowhere =
-                |path: &&&Spanned<String>| !candidates.iter().any(|folder| folder.join(&path.value).exists());
-            let missing: Vec<_> = match paths.iter().filter(nowhere).collect::<Vec<_>>() {
-                // Each is somewhere, but not all in one place.
-                none if none.is_empty() => paths.iter().collect(),
-                missing => missing,
-            };
-            let findings: Vec<_> = missing
-                .into_iter()
-                .map(|path| {
-                    Diagnostic::error(
-                        Code::FileMissing,
-                        format!("there is no file or folder `{}`", path.value),
-                    )
-                    .at(&path.place(), "not there")
-                    .hint(format!(
-                        "looked in {}: the spec's folder, then the current one",
-                        looked.join(" and ")
-                    ))
-                })
-                .collect();
-            return Err(tell(&findings, &self.source(), format, Exit::Invalid));
+            return Err(Unusable::Findings(missing(&paths, &candidates)));
         };
-        let root = root.canonicalize().map_err(|error| Failure::file("open", root, &error))?;
+        let open = |path: &Path| {
+            path.canonicalize().map_err(|error| Unusable::Failure(Failure::file("open", path, &error)))
+        };
+        let root = open(root)?;
         let mut outside = Vec::new();
         for path in paths {
-            let target = root.join(&path.value);
-            let target = target.canonicalize().map_err(|error| Failure::file("open", &target, &error))?;
+            let target = open(&root.join(&path.value))?;
             if !target.starts_with(&root) {
                 let message = format!("`{}` leads out of the project, to {}", path.value, target.display());
                 let finding = Diagnostic::error(Code::LinkEscapes, message)
@@ -141,7 +137,7 @@ impl Loaded {
                 outside.push(finding);
             }
         }
-        if outside.is_empty() { Ok(root) } else { Err(tell(&outside, &self.source(), format, Exit::Invalid)) }
+        if outside.is_empty() { Ok(root) } else { Err(Unusable::Findings(outside)) }
     }
 
     /// The paths that the spec names.
@@ -154,6 +150,31 @@ impl Loaded {
         let named = [data.source.as_ref(), held_out, self.spec.model.torchscript.as_ref()];
         named.into_iter().flatten().collect()
     }
+}
+
+/// Why a spec's files cannot be used.
+enum Unusable {
+    Findings(Vec<Diagnostic>),
+    Failure(Failure),
+}
+
+fn missing(paths: &[&Spanned<String>], candidates: &[&Path]) -> Vec<Diagnostic> {
+    let looked: Vec<_> = candidates.iter().map(|folder| format!("`{}`", folder.display())).collect();
+    let nowhere =
+        |path: &&&Spanned<String>| !candidates.iter().any(|folder| folder.join(&path.value).exists());
+    let missing: Vec<_> = match paths.iter().filter(nowhere).collect::<Vec<_>>() {
+        // Each is somewhere, but not all in one place.
+        none if none.is_empty() => paths.iter().collect(),
+        missing => missing,
+    };
+    missing
+        .into_iter()
+        .map(|path| {
+            Diagnostic::error(Code::FileMissing, format!("there is no file or folder `{}`", path.value))
+                .at(&path.place(), "not there")
+                .hint(format!("looked in {}: the spec's folder, then the current one", looked.join(" and ")))
+        })
+        .collect()
 }
 
 /// Gives the diagnostics as text or data.
@@ -201,10 +222,12 @@ fn read_templates(folder: &Path) -> Result<BTreeMap<String, String>, Failure> {
     while let Some(current) = folders.pop() {
         let entries = std::fs::read_dir(&current).map_err(|error| Failure::file("read", &current, &error))?;
         for entry in entries {
-            let path = entry.map_err(|error| Failure::file("read", &current, &error))?.path();
-            if path.is_dir() {
+            let entry = entry.map_err(|error| Failure::file("read", &current, &error))?;
+            let path = entry.path();
+            // A link to a folder is not followed: it may lead back here.
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "json") {
+            } else if path.is_file() && path.extension().is_some_and(|extension| extension == "json") {
                 let text =
                     std::fs::read_to_string(&path).map_err(|error| Failure::file("read", &path, &error))?;
                 let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().replace('\\', "/");

@@ -5,6 +5,7 @@ use crate::bound::{self, Bounds, Figure, Size};
 use crate::bundle::Bundle;
 use crate::configuration::configuration;
 use crate::diagnostic::{Code, Diagnostic, Place};
+use crate::limits;
 use crate::lower::{self, LowerError, Settings, Templates};
 use crate::plan::{self, Plan};
 use crate::spec::{Spec, Validation};
@@ -20,8 +21,6 @@ pub struct Compilation {
     pub bounds: Bounds,
     /// The files.
     pub bundle: Bundle,
-    /// Findings that do not stop it.
-    pub warnings: Vec<Diagnostic>,
 }
 
 /// Why a compilation failed.
@@ -59,7 +58,7 @@ pub fn compile(spec: &Spec, templates: &Templates) -> Result<Compilation, Compil
     }
     let training = configuration(spec, &bounds);
     let bundle = Bundle::new(spec, training, machines, &functions);
-    Ok(Compilation { plan, bounds, bundle, warnings: Vec::new() })
+    Ok(Compilation { plan, bounds, bundle })
 }
 
 fn configured(spec: &Spec, functions: &[Function]) -> Vec<Configured> {
@@ -84,9 +83,11 @@ fn size(spec: &Spec) -> Size {
     let shard = batches_of_the_largest_shard(spec);
     let epochs = u64::from(spec.training.epochs.value);
     let (batches, rounds) = match spec.exchange.every.value {
-        Every::Batches(every) => {
-            (Some(every), shard.map(|shard| epochs * u64::from(shard.div_ceil(every.max(1)))))
-        }
+        // Where only the data tells how large a shard is, so does `prepare` how many of the `every` there are.
+        Every::Batches(every) => (
+            shard.map(|shard| shard.min(every)).or((every <= limits::ARRAY_RANGE).then_some(every)),
+            shard.map(|shard| epochs * u64::from(shard.div_ceil(every.max(1)))),
+        ),
         Every::Epochs(every) => (shard, Some(epochs.div_ceil(u64::from(every.max(1))))),
     };
     let batches = match spec.training.algorithm.value {

@@ -64,6 +64,13 @@ pub enum Reports {
     One(Report),
     /// A group's.
     Group(Vec<Report>),
+    /// A group's whose execution failed as a whole.
+    Failed {
+        /// Its peers.
+        lost: Vec<u32>,
+        /// The error's name.
+        error: String,
+    },
 }
 
 /// What became of one peer's work in a round.
@@ -180,6 +187,9 @@ pub struct EvaluateReply {
     pub metrics: RoundMetrics,
 }
 
+/// Lost peers that a round's metrics name: they are carried from state to state.
+pub const LOST_NAMED: usize = 32;
+
 /// What is recorded of a round: a line of `metrics.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RoundMetrics {
@@ -191,7 +201,7 @@ pub struct RoundMetrics {
     pub learning_rate: f64,
     /// Members of its exchange.
     pub members: u32,
-    /// Peers lost in it.
+    /// Peers lost in it, the first [`LOST_NAMED`].
     pub lost: Vec<Lost>,
     /// Samples of its gradients.
     pub samples: u64,

@@ -13,13 +13,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
-    let loaded = Loaded::load(&args.spec, format)?;
+    let mut loaded = Loaded::load(&args.spec, format)?;
+    loaded.warn_of_files(&args.spec);
     // The bounds are part of what can be wrong with a spec.
-    let compiled = loaded.compile(&args.spec, format)?;
+    loaded.compile(&args.spec, format)?;
     if format == Format::Json {
-        output::json(
-            &json!({"version": 1, "valid": true, "diagnostics": loaded.findings(&compiled.warnings)}),
-        );
+        output::json(&json!({"version": 1, "valid": true, "diagnostics": loaded.findings()}));
     } else {
         output::say(&format!("{}: no errors", loaded.name));
     }

@@ -7,7 +7,7 @@ use crate::project::{Loaded, SpecArgs};
 use crate::show::bounds;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
-use stepgrad_compiler::bundle::Bundle;
+use stepgrad_compiler::bundle::{Bundle, Index};
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
         let files: Vec<_> = compiled.bundle.files.keys().collect();
         output::json(&json!({
             "version": 1, "out": args.out, "files": files, "bounds": compiled.bounds,
-            "diagnostics": loaded.findings(&compiled.warnings),
+            "diagnostics": loaded.findings(),
         }));
         return Ok(());
     }
@@ -62,17 +62,21 @@ fn document(bundle: &Bundle) -> Result<Value, Failure> {
     Ok(json!({"version": 1, "files": files}))
 }
 
-/// Writes the bundle beside `out` and renames it into place, so that it is there whole or not at all.
+/// Writes the bundle beside `out` and renames it into place. An older bundle there is put aside until the new one
+/// stands; whatever else is there is refused.
 #[expect(clippy::disallowed_methods, reason = "the verb writes files")]
 pub(crate) fn write(bundle: &Bundle, out: &Path) -> Result<(), Failure> {
-    if out.exists() && !out.join("bundle.json").is_file() && !is_empty(out) {
-        let what = format!("{} is there and is not a bundle; name another folder with --out", out.display());
+    let Some(name) = out.file_name().and_then(|name| name.to_str()) else {
+        let what = format!("{} does not name a folder to write: name one, e.g. --out bundle", out.display());
         return Err(Failure::new(Exit::Usage, what));
+    };
+    let there = out.symlink_metadata().is_ok();
+    if there {
+        replaceable(out)?;
     }
-    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = out.file_name().and_then(|name| name.to_str()).unwrap_or("bundle");
-    let partial = parent.join(format!(".{name}.partial-{}", std::process::id()));
-    let result = (|| {
+    let beside = |what: &str| out.with_file_name(format!(".{name}.{what}-{}", std::process::id()));
+    let (partial, old) = (beside("partial"), beside("old"));
+    let written = (|| {
         for (path, bytes) in &bundle.files {
             let file = partial.join(path);
             if let Some(folder) = file.parent() {
@@ -80,19 +84,51 @@ pub(crate) fn write(bundle: &Bundle, out: &Path) -> Result<(), Failure> {
             }
             std::fs::write(&file, bytes).map_err(|error| Failure::file("write", &file, &error))?;
         }
-        if out.exists() {
-            std::fs::remove_dir_all(out).map_err(|error| Failure::file("replace", out, &error))?;
+        if there {
+            std::fs::rename(out, &old).map_err(|error| Failure::file("replace", out, &error))?;
         }
-        std::fs::rename(&partial, out).map_err(|error| Failure::file("write", out, &error))
+        std::fs::rename(&partial, out).map_err(|error| {
+            if there {
+                // The older bundle is better than none.
+                let _ = std::fs::rename(&old, out);
+            }
+            Failure::file("write", out, &error)
+        })
     })();
-    if result.is_err() {
-        // What is left of the attempt is of no use to anyone.
-        let _ = std::fs::remove_dir_all(&partial);
-    }
-    result
+    // What is left of the attempt, or of the older bundle, is of no use to anyone.
+    let _ = std::fs::remove_dir_all(if written.is_ok() { &old } else { &partial });
+    written
 }
 
+/// Refuses a place that holds anything but an older bundle.
 #[expect(clippy::disallowed_methods, reason = "the verb writes files")]
-fn is_empty(folder: &Path) -> bool {
-    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+fn replaceable(out: &Path) -> Result<(), Failure> {
+    let refuse = |why: String| {
+        Err(Failure::new(Exit::Usage, format!("{} {why}; name another folder with --out", out.display())))
+    };
+    if !out.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        return refuse("is there and is not a folder".to_owned());
+    }
+    let index = std::fs::read(out.join("bundle.json")).ok();
+    let index: Option<Index> = index.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let own: Vec<PathBuf> = index
+        .iter()
+        .flat_map(|index| index.machines.iter().map(|machine| machine.file.as_str()))
+        .chain(index.iter().flat_map(|_| ["bundle.json", "spec.json", "training.json"]))
+        .map(|file| out.join(file))
+        .collect();
+    let mut folders = vec![out.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder).map_err(|error| Failure::file("read", &folder, &error))?;
+        for entry in entries {
+            let entry = entry.map_err(|error| Failure::file("read", &folder, &error))?;
+            let path = entry.path();
+            if own.iter().any(|file| file.starts_with(&path) && *file != path) {
+                folders.push(path);
+            } else if !own.contains(&path) {
+                return refuse(format!("holds {}, which is of no bundle", path.display()));
+            }
+        }
+    }
+    Ok(())
 }

@@ -8,6 +8,7 @@ use super::{Figure, Size};
 use crate::limits::{ARRAY_RANGE, HISTORY_EVENTS};
 use crate::lower::Machine;
 use serde_json::{Map as Object, Value};
+use std::collections::BTreeMap;
 use stepgrad_contract::fanout::{Carriers, Choice};
 
 /// ExecutionStarted and ExecutionSucceeded (or ExecutionFailed).
@@ -134,23 +135,27 @@ fn scope(scope: &Value, elements: Elements) -> u64 {
     let (Some(states), Some(start)) = (scope["States"].as_object(), scope["StartAt"].as_str()) else {
         return 0;
     };
-    longest(states, start, elements, &mut Vec::new())
+    longest(states, start, elements, &mut BTreeMap::new())
 }
 
+/// The longest way from a state on; `known` holds what was found, and `None` for states of the way here, so that
+/// a loop is gone through once.
 fn longest<'a>(
     states: &'a Object<String, Value>,
     name: &'a str,
     elements: Elements,
-    way: &mut Vec<&'a str>,
+    known: &mut BTreeMap<&'a str, Option<u64>>,
 ) -> u64 {
     let Some(state) = states.get(name) else { return 0 };
-    if way.contains(&name) {
-        return 0;
+    if let Some(found) = known.get(name) {
+        return found.unwrap_or(0);
     }
-    way.push(name);
-    let after = nexts(state).into_iter().map(|next| longest(states, next, elements, way)).max().unwrap_or(0);
-    way.pop();
-    own(state, elements) + after
+    known.insert(name, None);
+    let after =
+        nexts(state).into_iter().map(|next| longest(states, next, elements, known)).max().unwrap_or(0);
+    let events = own(state, elements) + after;
+    known.insert(name, Some(events));
+    events
 }
 
 fn nexts(state: &Value) -> Vec<&str> {

@@ -3,8 +3,8 @@
 use super::Figure;
 use crate::limits::PAYLOAD_BYTES;
 use stepgrad_contract::events::{
-    Action, EvaluateEvent, EvaluateReply, MembershipEvent, Next, Replicas, Report, Reports, RoundMetrics,
-    Status,
+    Action, EvaluateEvent, EvaluateReply, LOST_NAMED, MembershipEvent, Next, Replicas, Report, Reports,
+    RoundMetrics, Status,
 };
 use stepgrad_contract::fanout::{Batches, Choice, Fanout, Member};
 use stepgrad_contract::progress::{Lost, Metrics, Stop};
@@ -49,6 +49,8 @@ pub(super) fn figures(peers: u32, batches: u32, choice: Choice) -> Vec<Figure> {
             "members and replica digests",
         ),
         figure("reply of evaluate", length(&reply), "members and metrics"),
+        // `.sync:2` gives the child's input beside its output.
+        figure("result of a round's execution", length(&working) + length(&reply), "input and output"),
     ]
 }
 
@@ -74,7 +76,11 @@ fn metrics(peers: u32) -> RoundMetrics {
         epochs: u32::MAX,
         learning_rate: 1.0 / 3.0,
         members: peers,
-        lost: (1..=peers).map(|peer| Lost { peer, error: LONGEST_ERROR.to_owned() }).collect(),
+        lost: (1..=peers)
+            .rev()
+            .take(LOST_NAMED)
+            .map(|peer| Lost { peer, error: LONGEST_ERROR.to_owned() })
+            .collect(),
         samples: u64::MAX,
         training: widest,
         validation: widest,

@@ -110,6 +110,7 @@ impl Lowering<'_> {
             "retry": retry(self.settings.max_attempts),
             "next": next,
             "on_error": on_error,
+            "error_path": error_path(on_error),
         })
     }
 
@@ -124,7 +125,7 @@ impl Lowering<'_> {
 
     fn map(&self, map: &Map, next: Option<&str>, on_error: &str) -> (Value, Vec<Rendering>) {
         let failure = match map.failure {
-            Failure::Reported => json!({"kind": "lost", "name": format!("{}Lost", map.name)}),
+            Failure::Reported => json!({"kind": "lost", "name": format!("{}{LOST}", map.name)}),
             Failure::Fatal => json!({"kind": "fail", "name": format!("{}ElementFailed", map.name)}),
         };
         let inner_error = failure["name"].as_str().unwrap_or_default().to_owned();
@@ -164,6 +165,7 @@ impl Lowering<'_> {
             "result_path": map.results,
             "next": next,
             "on_error": on_error,
+            "error_path": error_path(on_error),
         });
         machines.push(Rendering {
             name: machine,
@@ -179,6 +181,14 @@ impl Lowering<'_> {
     }
 }
 
+/// Where a caught error goes. A lost peer's report needs the peer beside it; a failure needs the error alone, and
+/// drops what was carried, so that a large cause cannot make the payload too large.
+fn error_path(on_error: &str) -> &'static str {
+    if on_error.ends_with(LOST) { "$.error" } else { "$" }
+}
+
+/// How the names of the states end that report a lost element.
+const LOST: &str = "Lost";
 const QUORUM: &str = "Quorum";
 
 fn step_name(step: &Step) -> &str {

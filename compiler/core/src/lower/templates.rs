@@ -87,11 +87,6 @@ impl Templates {
         Ok(Self { environment })
     }
 
-    /// The paths and texts of the binary's templates, to start a changed copy from.
-    pub fn texts() -> impl Iterator<Item = (&'static str, &'static str)> {
-        EMBEDDED.iter().copied()
-    }
-
     pub(super) fn render(&self, path: &str, variables: &Value) -> Result<String, LowerError> {
         let failed = |error: minijinja::Error| {
             // The chain leads from the machine's template to the line of the included one that failed.

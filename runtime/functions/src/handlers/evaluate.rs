@@ -9,7 +9,9 @@ use crate::models::Replica;
 use crate::store::{self, Store};
 use crate::torch;
 use stepgrad_contract::digest::sha256;
-use stepgrad_contract::events::{Action, EvaluateEvent, EvaluateReply, Next, Replicas, RoundMetrics};
+use stepgrad_contract::events::{
+    Action, EvaluateEvent, EvaluateReply, LOST_NAMED, Next, Replicas, RoundMetrics,
+};
 use stepgrad_contract::fanout::Fanout;
 use stepgrad_contract::progress::{Members, Sums};
 use stepgrad_contract::tensors::TensorFile;
@@ -73,7 +75,7 @@ pub(super) async fn handle(
         epochs: after.epochs,
         learning_rate: before.learning_rate,
         members: u32::try_from(members.members.len()).unwrap_or(u32::MAX),
-        lost: members.lost,
+        lost: members.lost.into_iter().take(LOST_NAMED).collect(),
         samples: training.samples,
         training: after.training,
         validation,

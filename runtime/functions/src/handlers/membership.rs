@@ -13,17 +13,9 @@ pub(super) async fn handle(
 ) -> Result<MembershipReply, FunctionError> {
     let run = environment.run(&event.run).await?;
     run.check_round(event.round)?;
-    let reports = event.reports.iter().flat_map(|reports| match reports {
-        Reports::One(report) => std::slice::from_ref(report),
-        Reports::Group(reports) => reports.as_slice(),
-    });
     let mut errors = BTreeMap::new();
-    for Report { peer, status, error } in reports {
-        let error = match status {
-            Status::Ok => None,
-            Status::Lost => Some(error.clone().unwrap_or_else(|| "States.TaskFailed".to_owned())),
-        };
-        if errors.insert(*peer, error).is_some() {
+    for (peer, error) in event.reports.iter().flat_map(outcomes) {
+        if errors.insert(peer, error).is_some() {
             return Err(invalid_event(format!("peer {peer} is reported twice")));
         }
     }
@@ -48,6 +40,22 @@ pub(super) async fn handle(
     let fanout = fanout::of_members(&run, &members.members)?;
     let cause = cause(&members, run.training.peers, run.training.quorum, event.round);
     Ok(MembershipReply { quorum, fanout, cause })
+}
+
+/// Each reported peer, with its error if it is lost.
+fn outcomes(reports: &Reports) -> Vec<(u32, Option<String>)> {
+    let outcome = |report: &Report| {
+        let error = match report.status {
+            Status::Ok => None,
+            Status::Lost => Some(report.error.clone().unwrap_or_else(|| "States.TaskFailed".to_owned())),
+        };
+        (report.peer, error)
+    };
+    match reports {
+        Reports::One(report) => vec![outcome(report)],
+        Reports::Group(reports) => reports.iter().map(outcome).collect(),
+        Reports::Failed { lost, error } => lost.iter().map(|peer| (*peer, Some(error.clone()))).collect(),
+    }
 }
 
 /// Who is there and who is not, in words; the first few of the lost by name.
