@@ -9,9 +9,12 @@
     reason = "tests start processes, read files and fail by panicking"
 )]
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// The longest that one command of a test may take.
@@ -80,7 +83,23 @@ pub fn command(folder: &Path, arguments: &[&str]) -> Command {
 /// Runs `stepgrad` with `arguments` in `folder` to its end.
 #[must_use]
 pub fn stepgrad(folder: &Path, arguments: &[&str]) -> Ended {
-    command(folder, arguments).output().unwrap().into()
+    end(command(folder, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+}
+
+/// Waits for the end of a process, and kills it at the [`DEADLINE`].
+#[must_use]
+pub fn end(child: Child) -> Ended {
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    let (done, ended) = mpsc::channel::<()>();
+    let watchdog = std::thread::spawn(move || {
+        if ended.recv_timeout(DEADLINE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(done);
+    watchdog.join().unwrap();
+    output.into()
 }
 
 /// Waits until `condition` gives something, at most [`DEADLINE`].

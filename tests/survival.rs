@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use stepgrad_tests::{Ended, command, small_spec, stepgrad, wait_for};
+use stepgrad_tests::{command, end, small_spec, stepgrad, wait_for};
 
 /// A training long enough to be hit in the middle.
 fn project(folder: &Path) {
@@ -21,10 +21,6 @@ fn project(folder: &Path) {
 
 fn start(folder: &Path, arguments: &[&str]) -> Child {
     command(folder, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-fn end(child: Child) -> Ended {
-    child.wait_with_output().unwrap().into()
 }
 
 /// The record of the only run, once `rounds` rounds are in it.

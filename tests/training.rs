@@ -55,7 +55,7 @@ fn one_seed_gives_one_model_whatever_the_concurrency_and_the_order() {
         let mut models = Vec::new();
         for arguments in [
             ["--set", "functions.max_concurrency=1"].as_slice(),
-            &["--set", "functions.max_concurrency=16"],
+            &["--set", "functions.max_concurrency=16", "--concurrency", "16"],
             &["--shuffle", "1"],
             &["--shuffle", "2"],
         ] {
@@ -111,4 +111,31 @@ fn a_scripted_module_of_the_users_own_is_trained() {
     std::fs::remove_file(folder.path().join("mine.pt")).unwrap();
     let refused = stepgrad(folder.path(), &["run", "train.yaml"]).exits(3);
     assert!(refused.stderr.contains("mine.pt"), "{}", refused.stderr);
+}
+
+/// Retries count in the worst case of a history: with many of them the same round is carried by child executions.
+#[test]
+fn child_executions_carry_the_same_round_to_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = |peers: u32, samples: u32, batch_size: u32, attempts: u32| {
+        let spec = small_spec("peer_to_peer", "gradient_averaging", "epoch", peers)
+            .replace("samples: 240", &format!("samples: {samples}"))
+            .replace("batch_size: 16", &format!("batch_size: {batch_size}"))
+            .replace("epochs: 3", "epochs: 1")
+            .replace("architecture: mlp", "architecture: logistic_regression")
+            .replace("  validation: 0.1\n", "");
+        let spec = format!("{spec}fault_tolerance:\n  retries: {{max_attempts: {attempts}}}\n");
+        std::fs::write(folder.path().join("train.yaml"), spec).unwrap();
+        let result = run(folder.path(), "train.yaml", &[]);
+        (result["weights_sha256"].clone(), result["executions"].as_u64().unwrap())
+    };
+    // Twelve peers of forty batches: a group of peers in each child execution.
+    let (inline, few) = weights(12, 960, 2, 0);
+    let (grouped, more) = weights(12, 960, 2, 10);
+    assert_eq!(few, 3, "train, segment and round");
+    assert!(more > few, "{more} executions");
+    assert_eq!(inline, grouped);
+    // One peer of more batches than States.ArrayRange gives: ranges of batches in child executions.
+    let (_, ranges) = weights(1, 1_200, 1, 0);
+    assert!(ranges > 3, "{ranges} executions");
 }

@@ -1,4 +1,5 @@
 //! The functions of a bundle on this machine.
+#![expect(clippy::disallowed_methods, reason = "looks at the environment")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,6 +18,16 @@ pub(crate) fn concurrency(wanted: u32, given: Option<usize>) -> usize {
     useful.min(usize::try_from(wanted).unwrap_or(usize::MAX)).max(1)
 }
 
+/// Says so where this machine has use for fewer processes than the spec allows.
+pub(crate) fn capped(wanted: u32, at_work: usize) -> String {
+    match usize::try_from(wanted) {
+        Ok(wanted) if wanted > at_work => {
+            format!(" (functions.max_concurrency is {wanted}; --concurrency decides for this computer)")
+        }
+        _ => String::new(),
+    }
+}
+
 /// The host's settings for `concurrency` processes at work.
 pub(crate) fn host(bootstrap: &Path, concurrency: usize) -> HostConfig {
     HostConfig {
@@ -29,10 +40,14 @@ pub(crate) fn host(bootstrap: &Path, concurrency: usize) -> HostConfig {
 
 /// The functions of a bundle, with the roots of their objects and data.
 pub(crate) fn functions(index: &Index, runs: &Path, data: &Path) -> Vec<FunctionConfig> {
-    let environment = BTreeMap::from([
+    let mut environment = BTreeMap::from([
         ("STEPGRAD_STORE".to_owned(), file_url(runs)),
         ("STEPGRAD_DATA".to_owned(), file_url(data)),
     ]);
+    // Where `prepare` spools data to; nothing else of the user's environment reaches a function.
+    if let Ok(folder) = std::env::var("TMPDIR") {
+        environment.insert("TMPDIR".to_owned(), folder);
+    }
     index.functions.iter().map(|entry| function(entry, &environment)).collect()
 }
 

@@ -19,8 +19,6 @@ pub(crate) struct Measured {
     pub(crate) setup: Duration,
     /// No function was being called.
     pub(crate) waiting: Duration,
-    /// Calls of functions.
-    pub(crate) invocations: u64,
     /// Calls that ended in an error.
     pub(crate) errors: u64,
     /// Bytes of events and replies.
@@ -129,7 +127,6 @@ impl<'a> Active<'a> {
         meter.with(|clock| {
             clock.book();
             *clock.active(function) += 1;
-            clock.measured.invocations += 1;
             clock.measured.payload_bytes += sent;
         });
         Self { meter, function }

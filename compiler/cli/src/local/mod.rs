@@ -3,24 +3,27 @@
 
 pub(crate) mod bootstrap;
 mod functions;
+mod interrupts;
 mod journal;
 mod logs;
 mod meter;
+mod tally;
 mod watch;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::record::{Record, Run, Status, Totals};
+use crate::record::{Record, Run, Status};
 use crate::show::progress::Progress;
 use chrono::{DateTime, Utc};
+use interrupts::Interrupts;
 use journal::Journal;
 use logs::Logs;
 use meter::Meter;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use stepgrad_asl::document::MachineType;
 use stepgrad_asl::program::{Program, substitute};
 use stepgrad_compiler::bundle::Index;
@@ -28,7 +31,12 @@ use stepgrad_contract::Training;
 use stepgrad_engine::core::{self, Settings};
 use stepgrad_engine::driver::live::{self, LiveOptions, LiveResult};
 use stepgrad_engine::host::{FunctionConfig, Host, HostConfig, InvocationRecord, LogFolder};
+use tally::{Shared, Tally};
 
+/// How often the record's totals are brought up to date.
+const KEEP_EVERY: Duration = Duration::from_secs(1);
+/// How long the end waits for function processes.
+const SHUTDOWN: Duration = Duration::from_secs(5);
 /// The machine that a run starts.
 const ROOT: &str = "train";
 
@@ -70,6 +78,8 @@ pub(crate) fn run(job: Job) -> Result<Run, Failure> {
 async fn carry_out(job: Job) -> Result<Run, Failure> {
     let Job { record, mut run, bootstrap, concurrency, shuffle, resumed, quiet } = job;
     let start = Instant::now();
+    let interrupts = Interrupts::listen()
+        .map_err(|error| Failure::new(Exit::Internal, format!("cannot listen for signals: {error}")))?;
     let folder =
         record.folder.canonicalize().map_err(|error| Failure::file("open", &record.folder, &error))?;
     let runs = folder.parent().unwrap_or(&folder).to_owned();
@@ -77,10 +87,10 @@ async fn carry_out(job: Job) -> Result<Run, Failure> {
     let training: Training = read_json(&folder.join("bundle/training.json"))?;
 
     let at_work = functions::concurrency(index.max_concurrency, concurrency);
-    let cold = Arc::new(Mutex::new(ColdStarts::default()));
+    let observed = Shared::default();
     let logs = logs(&folder)?;
     let functions = functions::functions(&index, &runs, &run.root);
-    let host = host(functions::host(&bootstrap, at_work), functions, &logs, &cold)?;
+    let host = host(functions::host(&bootstrap, at_work), functions, &logs, &observed)?;
     let settings = Settings::default();
     let machines = machines(&index, &folder.join("bundle"), &settings, &host)?;
     let meter = Arc::new(Meter::new(Arc::new(host.clone())));
@@ -89,9 +99,10 @@ async fn carry_out(job: Job) -> Result<Run, Failure> {
         Journal::open(&runs, &run.run, &training, Arc::clone(&progress), start, resumed)?;
     let counts = journal.counts();
     progress.say(&format!(
-        "run {}: {} peers, {at_work} function processes at once, record in {}",
+        "run {}: {} peers, {at_work} function processes at once{}, record in {}",
         run.run,
         training.peers,
+        functions::capped(index.max_concurrency, at_work),
         record.folder.display()
     ));
     let options = LiveOptions {
@@ -107,83 +118,58 @@ async fn carry_out(job: Job) -> Result<Run, Failure> {
         recover: (!recover.is_empty()).then_some(recover),
         shuffle,
     };
-    let ended = drive(options).await;
-    progress.finish();
-    host.shutdown().await;
-
-    let measured = meter.measured();
-    let totals = host.totals();
-    let traffic = logs.traffic();
-    let cold = *cold.lock().unwrap_or_else(PoisonError::into_inner);
-    let counts = *counts.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = run.totals;
-    run.totals = Totals {
-        seconds: before.seconds + start.elapsed().as_secs_f64(),
-        compute_seconds: before.compute_seconds + measured.compute.as_secs_f64(),
-        exchange_seconds: before.exchange_seconds + measured.exchange.as_secs_f64(),
-        setup_seconds: before.setup_seconds + measured.setup.as_secs_f64(),
-        waiting_seconds: before.waiting_seconds + measured.waiting.as_secs_f64(),
-        invocations: before.invocations + measured.invocations,
-        failed_invocations: before.failed_invocations + measured.errors,
-        cold_starts: before.cold_starts + totals.cold_starts,
-        cold_start_seconds: before.cold_start_seconds + cold.milliseconds / 1_000.0,
-        gb_seconds: before.gb_seconds + totals.gb_seconds,
-        payload_bytes: before.payload_bytes + measured.payload_bytes,
-        bytes_read: before.bytes_read + traffic.bytes_read,
-        bytes_written: before.bytes_written + traffic.bytes_written,
-        objects_read: before.objects_read + traffic.objects_read,
-        objects_written: before.objects_written + traffic.objects_written,
-        // Counted on the whole history, the recorded part included.
-        transitions: counts.transitions,
-        executions: counts.executions,
+    let tally = Tally { start, before: run.totals, meter, host, logs, observed, counts };
+    let ended = tokio::select! {
+        ended = drive(options, interrupts) => ended,
+        failure = keep_totals(&record, &mut run, &tally) => Err(failure),
     };
-    run.finished = Some(now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
+    progress.finish();
+    // The processes are gone or were killed; one that the kernel does not let go must not hold up the end.
+    let _ = tokio::time::timeout(SHUTDOWN, tally.host.shutdown()).await;
+
+    run.totals = tally.totals();
     match ended {
-        Ok(result) => conclude(&mut run, result),
+        Ok(result) => {
+            run.finished = Some(now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
+            conclude(&mut run, result);
+            if run.status == Status::Failed {
+                run.hint = tally.hint(&index.functions);
+            }
+            record.write(&run)?;
+            Ok(run)
+        }
         Err(failure) => {
             // The run can be continued when what kept it from going on is mended.
-            run.finished = None;
             record.write(&run)?;
-            return Err(failure);
+            Err(failure)
         }
     }
-    record.write(&run)?;
-    Ok(run)
+}
+
+/// Keeps the totals of the record near the truth, so that little is lost when this process is killed; ends only
+/// with a failure.
+async fn keep_totals(record: &Record, run: &mut Run, tally: &Tally) -> Failure {
+    let mut tick = tokio::time::interval(KEEP_EVERY);
+    loop {
+        tick.tick().await;
+        run.totals = tally.totals();
+        if let Err(failure) = record.keep(run) {
+            return failure;
+        }
+    }
 }
 
 /// Runs to the end, or to the user's interruption.
-async fn drive(options: LiveOptions) -> Result<LiveResult, Failure> {
+async fn drive(options: LiveOptions, interrupts: Interrupts) -> Result<LiveResult, Failure> {
     let handle = live::start(options).map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
     let abort = handle.aborter();
     let interrupted = tokio::spawn(async move {
-        interruption().await;
+        interrupts.first().await;
         abort.abort("interrupted by the user").await;
     });
     let result = handle.wait().await;
     interrupted.abort();
     result.map_err(|error| Failure::new(Exit::Internal, error.to_string()))
-}
-
-/// Waits for Ctrl-C or a request to end.
-async fn interruption() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-        }
-        Err(_) => {
-            // Ctrl-C alone then.
-            let _ = tokio::signal::ctrl_c().await;
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct ColdStarts {
-    milliseconds: f64,
 }
 
 fn logs(folder: &Path) -> Result<Arc<Logs>, Failure> {
@@ -196,12 +182,10 @@ fn host(
     config: HostConfig,
     functions: Vec<FunctionConfig>,
     logs: &Arc<Logs>,
-    cold: &Arc<Mutex<ColdStarts>>,
+    observed: &Shared,
 ) -> Result<Host, Failure> {
-    let cold = Arc::clone(cold);
-    let observer = move |record: &InvocationRecord| {
-        cold.lock().unwrap_or_else(PoisonError::into_inner).milliseconds += record.init_ms.unwrap_or(0.0);
-    };
+    let observed = Arc::clone(observed);
+    let observer = move |record: &InvocationRecord| tally::observe(&observed, record);
     Host::new(config, functions, Arc::clone(logs) as Arc<_>, Arc::new(observer))
         .map_err(|error| Failure::new(Exit::Internal, error.to_string()))
 }

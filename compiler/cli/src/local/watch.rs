@@ -32,6 +32,8 @@ pub(super) struct Counts {
     pub(super) transitions: u64,
     /// Executions started.
     pub(super) executions: u64,
+    /// Calls of functions.
+    pub(super) invocations: u64,
 }
 
 impl Watch {
@@ -72,6 +74,7 @@ impl Watch {
             EventType::ExecutionStarted => self.count(|counts| counts.executions += 1),
             EventType::TaskScheduled if event.details.resource_type == Some("lambda") => {
                 self.state.invocations += 1;
+                self.count(|counts| counts.invocations += 1);
             }
             EventType::ExecutionSucceeded if execution.starts_with("round:") => {
                 let output = event.details.output.as_ref().map(Payload::value);

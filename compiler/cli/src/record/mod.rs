@@ -58,6 +58,9 @@ pub(crate) struct Run {
     /// The error's cause, where it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cause: Option<String>,
+    /// What may help, where it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hint: Option<String>,
     /// What `finish` replied, where it succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) result: Option<FinishReply>,
@@ -179,6 +182,15 @@ impl Record {
         self.replace("run.json", &text)
     }
 
+    /// Writes `run.json` while the run goes on: whole or not at all, but not waiting for the disk.
+    pub(crate) fn keep(&self, run: &Run) -> Result<(), Failure> {
+        let path = self.folder.join("run.json");
+        let partial = self.folder.join("run.json.partial");
+        let text = serde_json::to_vec_pretty(run).unwrap_or_default();
+        let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, &path));
+        written.map_err(|error| Failure::file("write", &path, &error))
+    }
+
     /// Writes a file of the record, whole or not at all.
     pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         let path = self.folder.join(name);
@@ -201,6 +213,12 @@ pub(crate) fn folder_of(runs: &Path, id: &str) -> Result<PathBuf, Failure> {
     }
     let what = format!("there is no run {id} in {}; `stepgrad runs list` shows them", runs.display());
     Err(Failure::new(Exit::Usage, what))
+}
+
+/// Whether a process works on the run of `folder`.
+pub(crate) fn is_worked_on(folder: &Path) -> bool {
+    let lock = File::open(folder.join("run.lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
 /// Reads the `run.json` of a folder.

@@ -28,6 +28,9 @@ pub(crate) fn text(run: &Run) -> String {
     if let Some(error) = &run.error {
         let _ = writeln!(text, "{error}: {}", run.cause.as_deref().unwrap_or("no cause given"));
     }
+    if let Some(hint) = &run.hint {
+        let _ = writeln!(text, "hint: {hint}");
+    }
     let _ = write!(text, "\n{}", times(&run.totals));
     text
 }
@@ -91,6 +94,7 @@ pub(crate) fn line(run: &Run) -> Value {
         "stop": result.map(|result| result.stop),
         "error": run.error,
         "cause": run.cause,
+        "hint": run.hint,
     });
     if let (Some(line), Ok(Value::Object(totals))) = (line.as_object_mut(), serde_json::to_value(run.totals))
     {

@@ -15,6 +15,14 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
     let Some(wanted) = &args.code else {
+        if format == Format::Json {
+            let codes: Vec<_> = Code::ALL
+                .iter()
+                .map(|code| serde_json::json!({"code": code.name(), "title": code.title()}))
+                .collect();
+            output::json(&serde_json::json!({"version": 1, "codes": codes}));
+            return Ok(());
+        }
         for code in Code::ALL {
             let title = code.page().lines().next().unwrap_or_default().trim_start_matches("# ").to_owned();
             output::data(&format!("{title}\n"));

@@ -18,7 +18,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     spec: Option<SpecArgs>,
     /// Continue this run, which was killed or aborted, instead of starting one.
-    #[arg(long, value_name = "ID", conflicts_with = "spec")]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["spec", "overrides", "templates", "retain_rounds"])]
     resume: Option<String>,
     /// The folder of records.
     #[arg(long, value_name = "DIR", default_value = "runs")]
@@ -29,9 +29,9 @@ pub(crate) struct Args {
     /// Function processes at work at once, within functions.max_concurrency; twice the processors if not given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: Option<u16>,
-    /// Keep the objects of this many rounds behind the current one, or of all.
-    #[arg(long, value_name = "N|all", default_value = "1", value_parser = parse_retain)]
-    retain_rounds: Retain,
+    /// Keep the objects of this many rounds behind the current one, or of all; 1 if not given.
+    #[arg(long, value_name = "N|all", value_parser = parse_retain)]
+    retain_rounds: Option<Retain>,
     /// Deliver the functions' replies in an order drawn from this seed, to show that the order has no effect.
     #[arg(long, value_name = "SEED")]
     shuffle: Option<u64>,
@@ -52,15 +52,21 @@ fn parse_retain(text: &str) -> Result<Retain, String> {
 }
 
 pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
-    let bootstrap = local::bootstrap::find(args.bootstrap.as_deref())?;
-    let (record, run, resumed) = match (&args.spec, &args.resume) {
+    // What is wrong with the spec is said before what is wrong with the machine.
+    let bootstrap = || local::bootstrap::find(args.bootstrap.as_deref());
+    let (record, run, bootstrap, resumed) = match (&args.spec, &args.resume) {
         (_, Some(id)) => {
+            let bootstrap = bootstrap()?;
             let (record, run) = resume(&args.runs, id)?;
-            (record, run, true)
+            (record, run, bootstrap, true)
         }
         (Some(spec), None) => {
-            let (record, run) = begin(args, spec, format)?;
-            (record, run, false)
+            let loaded = Loaded::load(spec, format)?;
+            let bundle = loaded.compile(spec, format)?.bundle;
+            let root = loaded.root(spec, format)?;
+            let bootstrap = bootstrap()?;
+            let (record, run) = begin(args, &loaded, bundle, root)?;
+            (record, run, bootstrap, false)
         }
         (None, None) => {
             return Err(Failure::new(Exit::Usage, "name a spec, or a run to continue with --resume"));
@@ -84,16 +90,19 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
     if run.status == Status::Succeeded { Ok(()) } else { Err(Failure::told(Exit::RunFailed)) }
 }
 
-/// Compiles the spec and lays out the record of a new run.
-fn begin(args: &Args, spec: &SpecArgs, format: Format) -> Result<(Record, Run), Failure> {
-    let loaded = Loaded::load(spec, format)?;
-    let mut bundle = loaded.compile(spec, format)?.bundle;
-    bundle.retain_rounds(args.retain_rounds.0);
-    let root = loaded.root(spec, format)?;
+/// Lays out the record of a new run.
+fn begin(args: &Args, loaded: &Loaded, mut bundle: Bundle, root: PathBuf) -> Result<(Record, Run), Failure> {
+    if root.to_str().is_none() {
+        let what = format!("{} is not UTF-8, and a run's record is: rename the folder", root.display());
+        return Err(Failure::new(Exit::Usage, what));
+    }
+    if let Some(Retain(rounds)) = args.retain_rounds {
+        bundle.retain_rounds(rounds);
+    }
     let id = new_id(&bundle.index.name, local::now(), std::process::id());
     let record = Record::create(&args.runs, &id)?;
     compile::write(&bundle, &record.folder.join("bundle"))?;
-    place(&bundle, &loaded, &root, &record, &id)?;
+    place(&bundle, loaded, &root, &record, &id)?;
     let run = Run {
         version: record::VERSION,
         run: id,
@@ -108,6 +117,7 @@ fn begin(args: &Args, spec: &SpecArgs, format: Format) -> Result<(Record, Run), 
         error: None,
         cause: None,
         result: None,
+        hint: None,
         totals: Totals::default(),
     };
     record.write(&run)?;
@@ -143,6 +153,7 @@ fn resume(runs: &Path, id: &str) -> Result<(Record, Run), Failure> {
     run.finished = None;
     run.error = None;
     run.cause = None;
+    run.hint = None;
     record.write(&run)?;
     Ok((record, run))
 }

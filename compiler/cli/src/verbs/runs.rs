@@ -3,7 +3,7 @@
 
 use crate::failure::Failure;
 use crate::output::{self, Format};
-use crate::record::{self, Run};
+use crate::record::{self, Run, Status};
 use crate::show::summary;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ pub(crate) fn run(verb: &Verb, format: Format) -> Result<(), Failure> {
 }
 
 fn list(folder: &Path, format: Format) -> Result<(), Failure> {
-    let mut runs: Vec<Run> = Vec::new();
+    let mut runs: Vec<(&str, Run)> = Vec::new();
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => Some(entries),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -56,26 +56,28 @@ fn list(folder: &Path, format: Format) -> Result<(), Failure> {
             continue;
         }
         match record::read(&path) {
-            Ok(run) => runs.push(run),
+            Ok(run) => runs.push((stands(&run, &path), run)),
             // One damaged record must not hide the others.
             Err(failure) => output::say(&format!("warning: {}", failure.message)),
         }
     }
-    runs.sort_by(|one, other| (&one.started, &one.run).cmp(&(&other.started, &other.run)));
+    runs.sort_by(|(_, one), (_, other)| (&one.started, &one.run).cmp(&(&other.started, &other.run)));
     if format == Format::Json {
-        output::json(&json!({"version": 1, "runs": runs.iter().map(summary::line).collect::<Vec<_>>()}));
+        output::json(
+            &json!({"version": 1, "runs": runs.iter().map(|(_, run)| summary::line(run)).collect::<Vec<_>>()}),
+        );
         return Ok(());
     }
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
         .set_header(["run", "status", "rounds", "accuracy", "seconds", "started"]);
-    for run in &runs {
+    for (stands, run) in &runs {
         let result = run.result.as_ref();
         let accuracy = result.and_then(|result| result.validation).map(|validation| validation.accuracy);
         table.add_row([
             run.run.clone(),
-            run.status.name().to_owned(),
+            (*stands).to_owned(),
             result.map_or_else(String::new, |result| result.rounds.to_string()),
             accuracy.map_or_else(String::new, |accuracy| format!("{:.2} %", accuracy * 100.0)),
             format!("{:.1}", run.totals.seconds),
@@ -84,6 +86,14 @@ fn list(folder: &Path, format: Format) -> Result<(), Failure> {
     }
     output::data(&format!("{}\n", table.trim_fmt()));
     Ok(())
+}
+
+/// Where a run stands; one that nobody works on any more was killed.
+fn stands(run: &Run, folder: &Path) -> &'static str {
+    match run.status {
+        Status::Running if !record::is_worked_on(folder) => "KILLED",
+        status => status.name(),
+    }
 }
 
 fn show(args: &ShowArgs, format: Format) -> Result<(), Failure> {
@@ -118,5 +128,11 @@ fn show(args: &ShowArgs, format: Format) -> Result<(), Failure> {
         ]);
     }
     output::data(&format!("{}\n{}\n", table.trim_fmt(), summary::text(&run)));
+    if stands(&run, &folder) == "KILLED" {
+        output::say(&format!(
+            "no process works on this run: continue it with `stepgrad run --resume {}`",
+            run.run
+        ));
+    }
     Ok(())
 }

@@ -47,9 +47,15 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
         return Ok(());
     }
     let schema = args.path.with_file_name("train.schema.json");
+    let own = stepgrad_compiler::spec::schema();
+    // An older version's schema is of no use; another schema of this name is somebody's.
+    let replace = args.force || is_ours(&schema, &own);
+    if schema.exists() && !replace {
+        let what = format!("{} is there and is not stepgrad's; replace it with --force", schema.display());
+        return Err(Failure::new(Exit::Usage, what));
+    }
     create(&args.path, args.topology.spec(), args.force)?;
-    // The schema is this version's own: an older one beside the spec is of no use.
-    create(&schema, &format!("{:#}\n", stepgrad_compiler::spec::schema()), true)?;
+    create(&schema, &format!("{own:#}\n"), replace)?;
     if format == Format::Json {
         output::json(&serde_json::json!({"version": 1, "spec": args.path, "schema": schema}));
     } else {
@@ -58,6 +64,13 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
         output::say(&format!("next: stepgrad run {path}"));
     }
     Ok(())
+}
+
+/// Whether the file is a schema of specs, of whatever version.
+fn is_ours(path: &Path, own: &serde_json::Value) -> bool {
+    let there =
+        std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
+    there.is_some_and(|there| there["title"].is_string() && there["title"] == own["title"])
 }
 
 fn create(path: &Path, text: &str, replace: bool) -> Result<(), Failure> {
