@@ -78,3 +78,13 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn all_verbs_fit_together() {
+        super::Command::command().debug_assert();
+    }
+}

@@ -12,21 +12,35 @@ pub fn parse(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(text).ok().map(|time| time.with_timezone(&Utc))
 }
 
-/// `milliseconds` since 1970 in the form of AWS: `2016-03-14T01:59:00.000Z`.
+/// `milliseconds` since 1970 in the form of AWS: `2016-03-14T01:59:00.000Z`. Every event of a history has one, so it
+/// is written digit by digit, without the machinery of formatting.
 #[must_use]
 pub fn format(milliseconds: i64) -> String {
     use chrono::{Datelike, Timelike};
     let time = DateTime::<Utc>::from_timestamp_millis(milliseconds).unwrap_or_default();
-    format!(
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-        time.year(),
-        time.month(),
-        time.day(),
-        time.hour(),
-        time.minute(),
-        time.second(),
-        time.timestamp_subsec_millis()
-    )
+    let Ok(year @ 0..=9_999) = u32::try_from(time.year()) else {
+        // Beyond what four digits can say; no machine waits that long.
+        return time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    };
+    let mut text = String::with_capacity(24);
+    let fields = [
+        (year, 1_000, '-'),
+        (time.month(), 10, '-'),
+        (time.day(), 10, 'T'),
+        (time.hour(), 10, ':'),
+        (time.minute(), 10, ':'),
+        (time.second(), 10, '.'),
+        (time.timestamp_subsec_millis(), 100, 'Z'),
+    ];
+    for (number, highest, separator) in fields {
+        let mut place = highest;
+        while place > 0 {
+            text.push(char::from(b'0' + (number / place % 10) as u8));
+            place /= 10;
+        }
+        text.push(separator);
+    }
+    text
 }
 
 #[cfg(test)]
@@ -46,5 +60,7 @@ mod tests {
             assert!(super::parse(bad).is_none(), "{bad}");
         }
         assert_eq!(super::format(1_457_920_740_000), "2016-03-14T01:59:00.000Z");
+        assert_eq!(super::format(1_735_689_599_987), "2024-12-31T23:59:59.987Z");
+        assert_eq!(super::format(-62_135_596_800_000), "0001-01-01T00:00:00.000Z");
     }
 }

@@ -18,15 +18,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use stepgrad_asl::Payload;
 use stepgrad_asl::program::Program;
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 /// Replies that may wait for the core; calls that have more to say wait with it.
 const REPLY_CAPACITY: usize = 1_024;
 /// Orders to a run that may wait.
 const CONTROL_CAPACITY: usize = 64;
-/// Records that a slow listener may be behind.
-const LISTENER_CAPACITY: usize = 65_536;
 /// Without a timer the driver looks up now and then all the same.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
 
@@ -48,7 +46,7 @@ pub struct LiveOptions {
     pub invoke: Arc<dyn Invoke>,
     /// Calls at a time; at least one.
     pub max_concurrent_invocations: usize,
-    /// Where the records go.
+    /// Where the records go. Who wants to listen to a run gives a sink that tells.
     pub history: Box<dyn HistorySink + Send>,
     /// The records of a killed run: it goes on from there, and `root` and `input` count only for its name.
     pub recover: Option<Vec<Record>>,
@@ -97,8 +95,6 @@ pub enum LiveError {
 #[derive(Debug)]
 pub struct Handle {
     control: mpsc::Sender<Control>,
-    listener: Option<broadcast::Receiver<Record>>,
-    records: broadcast::Sender<Record>,
     run: JoinHandle<Result<LiveResult, LiveError>>,
 }
 
@@ -125,7 +121,6 @@ pub fn start(options: LiveOptions) -> Result<Handle, LiveError> {
         return Err(LiveError::UnknownMachine(options.root));
     }
     let (control, orders) = mpsc::channel(CONTROL_CAPACITY);
-    let (records, listener) = broadcast::channel(LISTENER_CAPACITY);
     let (replies, incoming) = mpsc::channel(REPLY_CAPACITY);
     let mut commands = Vec::new();
     let core = match options.recover {
@@ -156,19 +151,12 @@ pub fn start(options: LiveOptions) -> Result<Handle, LiveError> {
         replies: Replies::new(options.shuffle),
         sender: replies,
         history: options.history,
-        records: records.clone(),
     };
     let run = tokio::spawn(run.go(commands, incoming, orders));
-    Ok(Handle { control, listener: Some(listener), records, run })
+    Ok(Handle { control, run })
 }
 
 impl Handle {
-    /// The records as they are written: the first caller gets all of them, a later one those from now on. One who
-    /// falls far behind misses some.
-    pub fn events(&mut self) -> broadcast::Receiver<Record> {
-        self.listener.take().unwrap_or_else(|| self.records.subscribe())
-    }
-
     /// What can end the run while somebody else waits for it.
     #[must_use]
     pub fn aborter(&self) -> Aborter {
@@ -236,7 +224,6 @@ struct Run {
     replies: Replies,
     sender: mpsc::Sender<News>,
     history: Box<dyn HistorySink + Send>,
-    records: broadcast::Sender<Record>,
 }
 
 impl Run {
@@ -290,11 +277,7 @@ impl Run {
         let mut calls = Vec::new();
         for command in commands.drain(..) {
             match command {
-                Command::Record(record) => {
-                    self.history.write(&record).map_err(LiveError::History)?;
-                    // Nobody needs to listen.
-                    let _ = self.records.send(record);
-                }
+                Command::Record(record) => self.history.write(&record).map_err(LiveError::History)?,
                 Command::Invoke(invocation) => calls.push(invocation),
                 Command::Cancel(task) => {
                     calls.retain(|invocation| invocation.task != task);
