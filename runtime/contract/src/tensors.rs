@@ -6,6 +6,7 @@
 use crate::digest::sha256_of_parts;
 use crate::error::{ErrorKind, FunctionError};
 use crate::progress::Sums;
+use bytes::Bytes;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,8 +52,9 @@ pub struct Tensor {
     pub dtype: Dtype,
     /// The shape; empty for a scalar.
     pub shape: Vec<usize>,
-    /// `product(shape) × dtype.size()` bytes.
-    pub data: Vec<u8>,
+    /// `product(shape) × dtype.size()` bytes. Of a file that was read, a part of that file's bytes, which
+    /// stay in memory until the last of its tensors is dropped.
+    pub data: Bytes,
 }
 
 impl Tensor {
@@ -75,6 +77,20 @@ impl Tensor {
             let (values, _) = self.data.as_chunks::<4>();
             values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
         })
+    }
+
+    /// Whether all elements are finite numbers.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        match self.dtype {
+            Dtype::U8 | Dtype::I64 => true,
+            Dtype::F32 => {
+                self.data.as_chunks::<4>().0.iter().all(|bytes| f32::from_le_bytes(*bytes).is_finite())
+            }
+            Dtype::F64 => {
+                self.data.as_chunks::<8>().0.iter().all(|bytes| f64::from_le_bytes(*bytes).is_finite())
+            }
+        }
     }
 
     /// The elements of an `I64` tensor, in order; `None` for another type.
@@ -127,9 +143,16 @@ fn sums(texts: &impl Fn(&str) -> Option<String>) -> Result<Sums, FunctionError> 
 }
 
 impl TensorFile {
-    /// The file's bytes; the same for the same content.
+    /// The file's bytes; the same for the same content. A copy: what is large is written by its
+    /// [`TensorFile::parts`].
     #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self) -> Bytes {
+        self.parts().concat().into()
+    }
+
+    /// The file's bytes in parts that follow each other: the header, and each tensor's own, not copied.
+    #[must_use]
+    pub fn parts(&self) -> Vec<Bytes> {
         let mut metadata = BTreeMap::from([
             ("correct", self.sums.correct.to_string()),
             ("format", FORMAT.to_owned()),
@@ -138,29 +161,22 @@ impl TensorFile {
         ]);
         let unsigned = self.header(&metadata);
         let checksum = sha256_of_parts(
-            [unsigned.as_bytes()]
-                .into_iter()
-                .chain(self.tensors.values().map(|tensor| tensor.data.as_slice())),
+            [unsigned.as_bytes()].into_iter().chain(self.tensors.values().map(|tensor| &*tensor.data)),
         );
         metadata.insert("checksum", checksum);
         let mut header = self.header(&metadata).into_bytes();
         // The format asks for tensors aligned to eight bytes; trailing spaces are its padding.
         header.resize(header.len().next_multiple_of(8), b' ');
-        let size: usize = self.tensors.values().map(|tensor| tensor.data.len()).sum();
-        let mut bytes = Vec::with_capacity(8 + header.len() + size);
-        bytes.extend((header.len() as u64).to_le_bytes());
-        bytes.extend(header);
-        for tensor in self.tensors.values() {
-            bytes.extend_from_slice(&tensor.data);
-        }
-        bytes
+        header.splice(..0, (header.len() as u64).to_le_bytes());
+        let tensors = self.tensors.values().map(|tensor| tensor.data.clone());
+        std::iter::once(Bytes::from(header)).chain(tensors).collect()
     }
 
-    /// Reads a file and checks its checksum.
+    /// Reads a file and checks its checksum. The tensors are parts of `bytes`, not copied.
     ///
     /// # Errors
     /// [`ErrorKind::ChecksumMismatch`] where the bytes are torn, cut or altered.
-    pub fn decode(bytes: &[u8]) -> Result<Self, FunctionError> {
+    pub fn decode(bytes: &Bytes) -> Result<Self, FunctionError> {
         let (_, metadata) = SafeTensors::read_metadata(bytes)
             .map_err(|error| damaged(format!("not a whole tensor file: {error}")))?;
         let views = SafeTensors::deserialize(bytes)
@@ -178,7 +194,7 @@ impl TensorFile {
                 safetensors::Dtype::F64 => Dtype::F64,
                 other => return Err(damaged(format!("tensor {name} has elements of type {other:?}"))),
             };
-            let tensor = Tensor { dtype, shape: view.shape().to_vec(), data: view.data().to_vec() };
+            let tensor = Tensor { dtype, shape: view.shape().to_vec(), data: bytes.slice_ref(view.data()) };
             file.tensors.insert(name.to_owned(), tensor);
         }
         file.sums = sums(&|key| texts.get(key).cloned())?;
@@ -189,9 +205,7 @@ impl TensorFile {
             ("samples", text("samples")?),
         ]));
         let found = sha256_of_parts(
-            [unsigned.as_bytes()]
-                .into_iter()
-                .chain(file.tensors.values().map(|tensor| tensor.data.as_slice())),
+            [unsigned.as_bytes()].into_iter().chain(file.tensors.values().map(|tensor| &*tensor.data)),
         );
         let expected = text("checksum")?;
         if found != expected {
@@ -259,6 +273,13 @@ mod tests {
     }
 
     #[test]
+    fn finite_is_what_all_elements_are() {
+        assert!(file().tensors.values().all(Tensor::is_finite));
+        assert!(!Tensor::f32(vec![2], &[0.0, f32::NAN]).is_finite());
+        assert!(!Tensor::f32(vec![1], &[f32::INFINITY]).is_finite());
+    }
+
+    #[test]
     fn a_file_comes_back_as_it_was() {
         let bytes = file().encode();
         assert_eq!(bytes, file().encode());
@@ -276,14 +297,14 @@ mod tests {
     proptest! {
         #[test]
         fn any_changed_or_missing_byte_is_noticed(place in 0_usize..10_000, flip in 1_u8.., cut in any::<bool>()) {
-            let mut bytes = file().encode();
+            let mut bytes = file().encode().to_vec();
             let place = place % bytes.len();
             if cut {
                 bytes.truncate(place);
             } else {
                 bytes[place] ^= flip;
             }
-            let Err(error) = TensorFile::decode(&bytes) else {
+            let Err(error) = TensorFile::decode(&bytes.into()) else {
                 return Err(TestCaseError::fail(format!("byte {place} changed unnoticed")));
             };
             prop_assert_eq!(error.kind, ErrorKind::ChecksumMismatch);
@@ -291,7 +312,7 @@ mod tests {
 
         #[test]
         fn garbage_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            prop_assert!(TensorFile::decode(&bytes).is_err());
+            prop_assert!(TensorFile::decode(&bytes.into()).is_err());
         }
     }
 }

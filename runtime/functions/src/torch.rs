@@ -6,6 +6,9 @@ use stepgrad_contract::tensors::{Dtype, Tensor as Stored};
 use stepgrad_contract::{ErrorKind, FunctionError};
 use tch::{Kind, TchError, Tensor};
 
+/// Elements of a slice, where large tensors are worked on by slices so that nothing as large stands beside them.
+pub const SLICE: i64 = 1 << 21;
+
 /// Runs `work` on one thread with libtorch's generator at `seed`.
 ///
 /// Gradients are the same from run to run only at one thread count, and the generator belongs to the whole
@@ -44,6 +47,38 @@ pub fn first_line(error: &TchError) -> String {
 /// # Errors
 /// [`ErrorKind::InvalidModel`] where its bytes are not what its shape needs.
 pub fn load(name: &str, stored: &Stored) -> Result<Tensor, FunctionError> {
+    let (kind, shape) = form(name, stored)?;
+    Tensor::f_from_data_size(&stored.data, &shape, kind)
+        .map_err(invalid_model(format!("cannot load tensor {name}")))
+}
+
+/// Copies a tensor of a file into one of libtorch's, a slice at a time: beside the two there is no third.
+///
+/// # Errors
+/// [`ErrorKind::InvalidModel`] where shape or type are not the same.
+pub fn load_into(name: &str, stored: &Stored, tensor: &Tensor) -> Result<(), FunctionError> {
+    let (kind, shape) = form(name, stored)?;
+    if tensor.size() != shape || tensor.f_kind().ok() != Some(kind) {
+        let message = format!("tensor {name} has another shape or type: the file is of another model");
+        return Err(FunctionError::new(ErrorKind::InvalidModel, message));
+    }
+    let copy = || -> Result<(), TchError> {
+        if !tensor.is_contiguous() {
+            return tensor.f_detach()?.f_copy_(&Tensor::f_from_data_size(&stored.data, &shape, kind)?);
+        }
+        let (flat, mut start) = (tensor.f_detach()?.f_view([-1])?, 0);
+        for slice in stored.data.chunks(SLICE as usize * stored.dtype.size()) {
+            let length = (slice.len() / stored.dtype.size()) as i64;
+            flat.f_narrow(0, start, length)?.f_copy_(&Tensor::f_from_data_size(slice, &[length], kind)?)?;
+            start += length;
+        }
+        Ok(())
+    };
+    tch::no_grad(copy).map_err(invalid_model(format!("cannot load tensor {name}")))
+}
+
+/// The type and shape of a file's tensor, checked against its bytes.
+fn form(name: &str, stored: &Stored) -> Result<(Kind, Vec<i64>), FunctionError> {
     let kind = match stored.dtype {
         Dtype::U8 => Kind::Uint8,
         Dtype::I64 => Kind::Int64,
@@ -57,14 +92,8 @@ pub fn load(name: &str, stored: &Stored) -> Result<Tensor, FunctionError> {
     if needed != Some(stored.data.len()) {
         return Err(misfit());
     }
-    let shape: Vec<i64> = stored
-        .shape
-        .iter()
-        .map(|length| i64::try_from(*length))
-        .collect::<Result<_, _>>()
-        .map_err(|_| misfit())?;
-    Tensor::f_from_data_size(&stored.data, &shape, kind)
-        .map_err(invalid_model(format!("cannot load tensor {name}")))
+    let shape = stored.shape.iter().map(|length| i64::try_from(*length));
+    Ok((kind, shape.collect::<Result<_, _>>().map_err(|_| misfit())?))
 }
 
 /// A tensor of libtorch's as a file holds it, copied.
@@ -89,7 +118,7 @@ pub fn store(name: &str, tensor: &Tensor) -> Result<Stored, FunctionError> {
     let mut data = vec![0; elements * dtype.size()];
     tensor.f_copy_data_u8(&mut data, elements).map_err(cannot())?;
     let shape = tensor.size().iter().map(|length| usize::try_from(*length).unwrap_or_default()).collect();
-    Ok(Stored { dtype, shape, data })
+    Ok(Stored { dtype, shape, data: data.into() })
 }
 
 /// The sum of a tensor's elements in double precision.
@@ -115,7 +144,19 @@ mod tests {
         ] {
             assert_eq!(store("x", &load("x", &tensor).unwrap()).unwrap(), tensor);
         }
-        let torn = Tensor { data: vec![0; 5], ..Tensor::f32(vec![2], &[1.0, 2.0]) };
+        // More than a slice, and not a whole number of them.
+        let values: Vec<f32> = (0..(super::SLICE + 3)).map(|value| value as f32).collect();
+        let stored = Tensor::f32(vec![values.len()], &values);
+        let target = tch::Tensor::zeros([values.len() as i64], (tch::Kind::Float, tch::Device::Cpu));
+        super::load_into("x", &stored, &target.set_requires_grad(true)).unwrap();
+        assert_eq!(store("x", &target).unwrap(), stored);
+        let across = tch::Tensor::zeros([2, 3], (tch::Kind::Float, tch::Device::Cpu)).transpose(0, 1);
+        let stored = Tensor::f32(vec![3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        super::load_into("x", &stored, &across).unwrap();
+        assert_eq!(store("x", &across).unwrap(), stored);
+        assert!(super::load_into("x", &stored, &target).is_err());
+
+        let torn = Tensor { data: vec![0; 5].into(), ..Tensor::f32(vec![2], &[1.0, 2.0]) };
         assert_eq!(load("x", &torn).unwrap_err().kind, ErrorKind::InvalidModel);
         let halves = tch::Tensor::zeros([2], (tch::Kind::Half, tch::Device::Cpu));
         assert!(store("x", &halves).unwrap_err().message.contains("Half"));

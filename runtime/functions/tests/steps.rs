@@ -62,7 +62,7 @@ async fn the_same_bytes_however_it_is_called() {
     cases.push(script);
     for case in cases {
         let mut baseline: Option<(BTreeMap<String, String>, String)> = None;
-        let disturbed = Manner { twice: true, backwards: true, cold: true };
+        let disturbed = Manner { twice: true, backwards: true, cold: true, by: None };
         for manner in [Manner::default(), disturbed] {
             let mut driver = Driver::new(case.clone()).await;
             driver.manner = manner;

@@ -1,20 +1,69 @@
 //! The mean weighted by samples. Files are added one at a time in a fixed order, so one input is in memory at
 //! a time and the result is the same to the bit; sums are in double precision, the result is in the input's own.
+//! Nothing as large as a tensor is allocated but the sums and the result.
 
-use crate::torch::{self, invalid_model};
 use std::collections::BTreeMap;
 use stepgrad_contract::progress::Sums;
-use stepgrad_contract::tensors::{Dtype, Tensor as Stored, TensorFile};
+use stepgrad_contract::tensors::{Dtype, Tensor, TensorFile};
 use stepgrad_contract::{ErrorKind, FunctionError};
-use tch::{Kind, Tensor};
 
 /// The mean so far.
 #[derive(Debug, Default)]
 pub struct Mean {
     sums: Sums,
-    weighted: BTreeMap<String, (Kind, Tensor)>,
+    weighted: BTreeMap<String, Weighted>,
     /// Integers have no mean: those of the first file.
-    counts: BTreeMap<String, Stored>,
+    counts: BTreeMap<String, Tensor>,
+}
+
+/// A tensor's elements times samples, summed up.
+#[derive(Debug)]
+struct Weighted {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    sums: Vec<f64>,
+}
+
+impl Weighted {
+    fn first(tensor: &Tensor, weight: f64) -> Option<Self> {
+        let sums = match tensor.dtype {
+            Dtype::F32 => singles(tensor).map(|value| value * weight).collect(),
+            Dtype::F64 => doubles(tensor).map(|value| value * weight).collect(),
+            Dtype::U8 | Dtype::I64 => return None,
+        };
+        Some(Self { dtype: tensor.dtype, shape: tensor.shape.clone(), sums })
+    }
+
+    /// Adds a tensor of the same type and shape.
+    fn add(&mut self, tensor: &Tensor, weight: f64) {
+        match tensor.dtype {
+            Dtype::F32 => {
+                self.sums.iter_mut().zip(singles(tensor)).for_each(|(sum, value)| *sum += value * weight)
+            }
+            _ => self.sums.iter_mut().zip(doubles(tensor)).for_each(|(sum, value)| *sum += value * weight),
+        }
+    }
+
+    fn mean(self, samples: f64) -> Tensor {
+        let mut data = Vec::with_capacity(self.sums.len() * self.dtype.size());
+        for sum in &self.sums {
+            let mean = sum / samples;
+            #[expect(clippy::cast_possible_truncation, reason = "the mean is in the input's own precision")]
+            match self.dtype {
+                Dtype::F32 => data.extend_from_slice(&(mean as f32).to_le_bytes()),
+                _ => data.extend_from_slice(&mean.to_le_bytes()),
+            }
+        }
+        Tensor { dtype: self.dtype, shape: self.shape, data: data.into() }
+    }
+}
+
+fn singles(tensor: &Tensor) -> impl ExactSizeIterator<Item = f64> {
+    tensor.data.as_chunks::<4>().0.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes)))
+}
+
+fn doubles(tensor: &Tensor) -> impl ExactSizeIterator<Item = f64> {
+    tensor.data.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes))
 }
 
 impl Mean {
@@ -28,7 +77,7 @@ impl Mean {
         if file.sums.samples == 0 {
             return Ok(());
         }
-        let first = self.sums.samples == 0;
+        let (first, weight) = (self.sums.samples == 0, file.sums.samples as f64);
         let misfit = |name: &str| {
             let message =
                 format!("{from} has another tensor {name} than those before: they are of different models");
@@ -37,27 +86,22 @@ impl Mean {
         if !first && file.tensors.len() != self.weighted.len() + self.counts.len() {
             return Err(misfit("list"));
         }
-        for (name, stored) in file.tensors {
-            if !matches!(stored.dtype, Dtype::F32 | Dtype::F64) {
-                if first {
-                    self.counts.insert(name, stored);
-                } else if !self.counts.contains_key(&name) {
-                    return Err(misfit(&name));
+        for (name, tensor) in file.tensors {
+            if first {
+                match Weighted::first(&tensor, weight) {
+                    Some(weighted) => drop(self.weighted.insert(name, weighted)),
+                    // The part of a file would hold on to the whole.
+                    None => {
+                        drop(self.counts.insert(name, Tensor { data: tensor.data.to_vec().into(), ..tensor }))
+                    }
                 }
                 continue;
             }
-            let cannot = || invalid_model(format!("cannot average tensor {name}"));
-            let tensor = torch::load(&name, &stored)?;
-            let product = tensor.f_to_kind(Kind::Double).map_err(cannot())?;
-            let product = product.f_mul_scalar(file.sums.samples as f64).map_err(cannot())?;
             match self.weighted.get_mut(&name) {
-                Some((_, sum)) if sum.size() == product.size() => {
-                    let _ = sum.f_add_(&product).map_err(cannot())?;
+                Some(sum) if (sum.dtype, &sum.shape) == (tensor.dtype, &tensor.shape) => {
+                    sum.add(&tensor, weight)
                 }
-                None if first => {
-                    let kind = if stored.dtype == Dtype::F32 { Kind::Float } else { Kind::Double };
-                    self.weighted.insert(name, (kind, product));
-                }
+                None if self.counts.contains_key(&name) => {}
                 _ => return Err(misfit(&name)),
             }
         }
@@ -72,19 +116,13 @@ impl Mean {
     }
 
     /// The mean with the sums; without any samples an empty file.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidModel`] where libtorch refuses.
+    #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts of samples stay far below 2^53")]
-    pub fn finish(self) -> Result<TensorFile, FunctionError> {
+    pub fn finish(self) -> TensorFile {
         let samples = self.sums.samples as f64;
         let mut tensors = self.counts;
-        for (name, (kind, sum)) in self.weighted {
-            let mean = sum.f_div_scalar(samples).and_then(|mean| mean.f_to_kind(kind));
-            let mean = mean.map_err(invalid_model(format!("cannot average tensor {name}")))?;
-            tensors.insert(name.clone(), torch::store(&name, &mean)?);
-        }
-        Ok(TensorFile { tensors, sums: self.sums })
+        tensors.extend(self.weighted.into_iter().map(|(name, weighted)| (name, weighted.mean(samples))));
+        TensorFile { tensors, sums: self.sums }
     }
 }
 
@@ -113,7 +151,7 @@ mod tests {
         mean.add("peer 3", file(3, &[5.0, 4.0], 3)).unwrap();
         let expected =
             TensorFile { sums: Sums { samples: 4, loss: 3.0, correct: 2 }, ..file(4, &[4.0, 2.0], 2) };
-        assert_eq!(mean.finish().unwrap(), expected);
+        assert_eq!(mean.finish(), expected);
     }
 
     #[test]
@@ -121,8 +159,8 @@ mod tests {
         let values: Vec<f32> = (1..1_000).map(|value| 1.0 / value as f32).collect();
         let mut mean = Mean::default();
         mean.add("peer 1", file(37, &values, 1)).unwrap();
-        assert_eq!(mean.finish().unwrap(), file(37, &values, 1));
-        assert_eq!(Mean::default().finish().unwrap(), TensorFile::default());
+        assert_eq!(mean.finish(), file(37, &values, 1));
+        assert_eq!(Mean::default().finish(), TensorFile::default());
     }
 
     #[test]

@@ -306,7 +306,7 @@ impl Samples {
                 }
             }
         }
-        tensors.insert("x".to_owned(), Tensor { dtype, shape: shape.collect(), data });
+        tensors.insert("x".to_owned(), Tensor { dtype, shape: shape.collect(), data: data.into() });
         Ok(TensorFile { tensors, sums })
     }
 }

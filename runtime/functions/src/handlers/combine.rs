@@ -17,7 +17,7 @@ pub(super) async fn handle(environment: &Environment, event: PeerEvent) -> Resul
         let file = environment.store.get_tensors(&keys::batch_gradient(&run.id, round, peer, batch)).await?;
         mean.add(&format!("batch {batch} of peer {peer}"), file)?;
     }
-    let file = mean.finish()?;
+    let file = mean.finish();
     environment.store.put_tensors(&keys::published(&run.id, round, peer), &file).await?;
     Ok(reply(peer, &file.sums))
 }

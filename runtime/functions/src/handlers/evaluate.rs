@@ -37,7 +37,7 @@ pub(super) async fn handle(
     check_finite(round, before.learning_rate, &training, &file)?;
     let ends_epoch = run.schedule.ends_epoch(round);
     let validation = match ends_epoch {
-        true => validate(&run, store, &file).await?.metrics(),
+        true => validate(&run, store, file).await?.metrics(),
         false => None,
     };
     if validation.is_some_and(|metrics| !metrics.loss.is_finite()) {
@@ -146,9 +146,7 @@ fn check_finite(
     if !training.loss.is_finite() {
         return Err(not_finite(round, learning_rate, "the loss"));
     }
-    let infinite = replica.tensors.iter().find(|(_, tensor)| {
-        tensor.as_f32().is_some_and(|values| values.iter().any(|value| !value.is_finite()))
-    });
+    let infinite = replica.tensors.iter().find(|(_, tensor)| !tensor.is_finite());
     match infinite {
         Some((name, _)) => Err(not_finite(round, learning_rate, &format!("parameter {name}"))),
         None => Ok(()),
@@ -163,12 +161,13 @@ fn not_finite(round: u32, learning_rate: f64, what: &str) -> FunctionError {
 }
 
 /// The sums over the held-out set, one batch in memory at a time.
-async fn validate(run: &Run, store: &Store, file: &TensorFile) -> Result<Sums, FunctionError> {
+async fn validate(run: &Run, store: &Store, file: TensorFile) -> Result<Sums, FunctionError> {
     let mut sums = Sums::default();
     if run.manifest.validation.batches == 0 {
         return Ok(sums);
     }
-    let replica: Replica = run.replica(file)?;
+    let replica: Replica = run.replica(&file)?;
+    drop(file);
     for batch in 1..=run.manifest.validation.batches {
         let raw = store.get_tensors(&keys::validation_batch(&run.id, batch)).await?;
         let measured = torch::deterministic(0, || {

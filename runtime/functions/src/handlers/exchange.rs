@@ -36,7 +36,7 @@ pub(super) async fn exchange(
         let file = store.get_tensors(&keys::published(&run.id, round, *peer)).await?;
         mean.add(&format!("peer {peer}"), file)?;
     }
-    let mean = mean.finish()?;
+    let mean = mean.finish();
     let replica = match run.training.algorithm {
         _ if mean.sums.samples == 0 => {
             if run.training.algorithm == Algorithm::GradientAveraging && run.has_momentum() {
@@ -47,18 +47,16 @@ pub(super) async fn exchange(
         Algorithm::ModelAveraging => TensorFile { sums: Sums::default(), ..mean },
         Algorithm::GradientAveraging => {
             let learning_rate = run.before(store, round).await?.learning_rate;
-            let start = store.get_tensors(&places.start).await?;
-            let before = match run.has_momentum() {
-                true => state_before(store, &places).await?,
-                false => TensorFile::default(),
+            // Of each file the bytes are let go before the next is read.
+            let mut replica = run.replica(&store.get_tensors(&places.start).await?)?;
+            let mut state = match run.has_momentum() {
+                true => State::load(&state_before(store, &places).await?)?,
+                false => State::default(),
             };
-            let (replica, state) = {
-                let (mut replica, mut state) = (run.replica(&start)?, State::load(&before)?);
-                replica.step(&mean, &run.training.optimizer, learning_rate, &mut state)?;
-                (replica.save()?, state.save()?)
-            };
+            replica.step(mean, &run.training.optimizer, learning_rate, &mut state)?;
+            let replica = replica.into_file()?;
             if run.has_momentum() {
-                store.put_tensors(&places.state_after, &state).await?;
+                store.put_tensors(&places.state_after, &state.save()?).await?;
             }
             replica
         }

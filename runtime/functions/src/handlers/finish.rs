@@ -23,7 +23,7 @@ pub(super) async fn handle(
     let bytes = store.get(&key).await?;
     crate::store::decode(&key, &bytes)?;
     let weights_sha256 = sha256(&bytes);
-    store.put_new(&keys::trained_model(&run.id), bytes, whole_tensors).await?;
+    store.put_new(&keys::trained_model(&run.id), bytes.into(), whole_tensors).await?;
     Ok(FinishReply {
         weights_sha256,
         rounds: round,

@@ -27,9 +27,10 @@ pub(super) async fn handle(
     let raw = run.batch(store, peer, work, batch).await?;
     let file = torch::deterministic(run.batch_seed(round, peer, batch), || {
         let replica = run.replica(&start)?;
+        drop(start);
         let (gradients, sums) =
             replica.gradient(&Batch::load(&raw, &run.manifest)?, run.training.model.loss)?;
-        replica.publish(&gradients, sums)
+        replica.into_published(gradients, sums)
     })?;
     store.put_tensors(&keys::batch_gradient(&run.id, round, peer, batch), &file).await?;
     Ok(reply(peer, &file.sums))

@@ -11,7 +11,7 @@ pub(super) async fn handle(
     let run = environment.run(&event.run).await?;
     let (parameters, file) = {
         let replica = run.initial()?;
-        (replica.parameter_count(), replica.save()?)
+        (replica.parameter_count(), replica.into_file()?)
     };
     let replica = environment.store.put_tensors(&keys::server_replica(&run.id, 0), &file).await?;
     environment.store.put_tensors(&keys::initial_model(&run.id), &file).await?;

@@ -28,9 +28,10 @@ pub(super) async fn handle(environment: &Environment, event: PeerEvent) -> Resul
         None => (TensorFile::default(), state),
         Some(_) => {
             let learning_rate = run.before(store, round).await?.learning_rate;
-            let start = store.get_tensors(&run.start(store, round, peer).await?).await?;
-            let mut replica = run.replica(&start)?;
-            let mut state = State::load(&state)?;
+            let mut replica =
+                run.replica(&store.get_tensors(&run.start(store, round, peer).await?).await?)?;
+            let mut optimizer = State::load(&state)?;
+            drop(state);
             let mut sums = Sums::default();
             for place in work.places() {
                 if run.schedule.whole_passes() && (place - 1) % run.schedule.batches(peer).max(1) == 0 {
@@ -41,12 +42,18 @@ pub(super) async fn handle(environment: &Environment, event: PeerEvent) -> Resul
                     let batch = Batch::load(&raw, &run.manifest)?;
                     let (gradients, sums) = replica.gradient(&batch, run.training.model.loss)?;
                     let parameters = replica.parameters();
-                    sgd::step(&run.training.optimizer, learning_rate, parameters, &gradients, &mut state)?;
+                    sgd::step(
+                        &run.training.optimizer,
+                        learning_rate,
+                        parameters,
+                        &gradients,
+                        &mut optimizer,
+                    )?;
                     Ok::<_, FunctionError>(sums)
                 })?;
                 sums.add(&loss);
             }
-            (TensorFile { sums, ..replica.save()? }, state.save()?)
+            (TensorFile { sums, ..replica.into_file()? }, optimizer.save()?)
         }
     };
     if run.has_momentum() {

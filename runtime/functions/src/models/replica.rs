@@ -163,31 +163,33 @@ impl Replica {
         })
     }
 
-    /// Steps on the parameters by a mean of published gradients, and takes over its buffers.
+    /// Steps on the parameters by a mean of published gradients, each of which is let go once it is used, and
+    /// takes over its buffers.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidModel`] where the mean or the state is of another model.
     pub fn step(
         &mut self,
-        mean: &TensorFile,
+        mean: TensorFile,
         optimizer: &Optimizer,
         learning_rate: f64,
         state: &mut State,
     ) -> Result<(), FunctionError> {
-        let mut gradients = BTreeMap::new();
-        for (name, stored) in &mean.tensors {
-            let tensor = torch::load(name, stored)?;
-            match self.buffers.get_mut(name) {
-                Some(buffer) => {
-                    tch::no_grad(|| buffer.f_copy_(&tensor))
-                        .map_err(invalid_model(format!("cannot take over buffer {name}")))?;
-                }
-                None => {
-                    gradients.insert(name.clone(), tensor);
-                }
+        if let Some(name) = self.parameters.keys().find(|name| !mean.tensors.contains_key(*name)) {
+            return Err(sgd::without_gradient(name));
+        }
+        for (name, stored) in mean.tensors {
+            if let Some(buffer) = self.buffers.get(&name) {
+                torch::load_into(&name, &stored, buffer)?;
+            } else if let Some(parameter) = self.parameters.get(&name) {
+                let gradient = torch::load(&name, &stored)?;
+                drop(stored);
+                sgd::step_on(optimizer, learning_rate, &name, parameter, &gradient, state)?;
+            } else {
+                return Err(misfit(&name, "is not one of the model's"));
             }
         }
-        sgd::step(optimizer, learning_rate, &mut self.parameters, &gradients, state)
+        Ok(())
     }
 
     /// Takes parameters and buffers from a file.
@@ -195,21 +197,12 @@ impl Replica {
     /// # Errors
     /// [`ErrorKind::InvalidModel`] where it is not this model's.
     pub fn load(&mut self, file: &TensorFile) -> Result<(), FunctionError> {
-        let misfit = |name: &str, why: &str| {
-            let message = format!("tensor {name} {why}: the file is of another model");
-            FunctionError::new(ErrorKind::InvalidModel, message)
-        };
         if let Some(name) = file.tensors.keys().find(|name| !self.holds(name)) {
             return Err(misfit(name, "is not one of the model's"));
         }
-        for (name, tensor) in self.parameters.iter_mut().chain(&mut self.buffers) {
+        for (name, tensor) in self.parameters.iter().chain(&self.buffers) {
             let stored = file.tensors.get(name).ok_or_else(|| misfit(name, "is missing"))?;
-            let loaded = torch::load(name, stored)?;
-            if loaded.size() != tensor.size() || loaded.f_kind().ok() != tensor.f_kind().ok() {
-                return Err(misfit(name, "has another shape or type"));
-            }
-            tch::no_grad(|| tensor.f_copy_(&loaded))
-                .map_err(invalid_model(format!("cannot load tensor {name}")))?;
+            torch::load_into(name, stored, tensor)?;
         }
         Ok(())
     }
@@ -223,9 +216,17 @@ impl Replica {
     /// # Errors
     /// [`ErrorKind::InvalidModel`] where a tensor is of a type that files do not have.
     pub fn save(&self) -> Result<TensorFile, FunctionError> {
-        let named = self.parameters.iter().chain(&self.buffers);
-        let tensors = named.map(|(name, tensor)| Ok((name.clone(), torch::store(name, tensor)?)));
-        Ok(TensorFile { tensors: tensors.collect::<Result<_, FunctionError>>()?, sums: Sums::default() })
+        file(named(&self.parameters).chain(named(&self.buffers)), Sums::default())
+    }
+
+    /// As [`Replica::save`]; each tensor is let go once it is copied.
+    ///
+    /// # Errors
+    /// As [`Replica::save`].
+    pub fn into_file(self) -> Result<TensorFile, FunctionError> {
+        // The network holds the tensors too.
+        drop(self.network);
+        file(self.parameters.into_iter().chain(self.buffers), Sums::default())
     }
 
     /// `gradients` with the buffers beside them, as a file.
@@ -237,8 +238,37 @@ impl Replica {
         gradients: &BTreeMap<String, Tensor>,
         sums: Sums,
     ) -> Result<TensorFile, FunctionError> {
-        let named = gradients.iter().chain(&self.buffers);
-        let tensors = named.map(|(name, tensor)| Ok((name.clone(), torch::store(name, tensor)?)));
-        Ok(TensorFile { tensors: tensors.collect::<Result<_, FunctionError>>()?, sums })
+        file(named(gradients).chain(named(&self.buffers)), sums)
     }
+
+    /// As [`Replica::publish`]; the parameters are let go first, and each gradient once it is copied.
+    ///
+    /// # Errors
+    /// As [`Replica::save`].
+    pub fn into_published(
+        self,
+        gradients: BTreeMap<String, Tensor>,
+        sums: Sums,
+    ) -> Result<TensorFile, FunctionError> {
+        drop(self.network);
+        drop(self.parameters);
+        file(gradients.into_iter().chain(self.buffers), sums)
+    }
+}
+
+fn misfit(name: &str, why: &str) -> FunctionError {
+    let message = format!("tensor {name} {why}: the file is of another model");
+    FunctionError::new(ErrorKind::InvalidModel, message)
+}
+
+fn named(tensors: &Named) -> impl Iterator<Item = (String, Tensor)> {
+    tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
+}
+
+fn file(tensors: impl Iterator<Item = (String, Tensor)>, sums: Sums) -> Result<TensorFile, FunctionError> {
+    let tensors = tensors.map(|(name, tensor)| {
+        let stored = torch::store(&name, &tensor)?;
+        Ok((name, stored))
+    });
+    Ok(TensorFile { tensors: tensors.collect::<Result<_, FunctionError>>()?, sums })
 }

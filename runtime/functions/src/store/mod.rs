@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use std::ops::Range;
 use std::sync::Arc;
 use stepgrad_contract::call_log::Traffic;
-use stepgrad_contract::digest::sha256;
+use stepgrad_contract::digest::{sha256, sha256_of_parts};
 use stepgrad_contract::progress::Sums;
 use stepgrad_contract::tensors::{LENGTH, TensorFile, header_size};
 use stepgrad_contract::{ErrorKind, FunctionError};
@@ -83,33 +83,33 @@ impl Store {
     pub async fn put_new(
         &self,
         key: &str,
-        bytes: Bytes,
-        intact: impl Fn(&[u8]) -> bool + Send,
+        content: PutPayload,
+        intact: impl Fn(&Bytes) -> bool + Send,
     ) -> Result<(), FunctionError> {
-        match self.put(key, bytes.clone(), PutMode::Create).await {
+        match self.put(key, content.clone(), PutMode::Create).await {
             Err(object_store::Error::AlreadyExists { .. }) => {}
             other => return other.map_err(|error| failed("write", key, &error)),
         }
         let there = self.get(key).await?;
-        if there == bytes {
+        if same(&there, &content) {
             Ok(())
         } else if intact(&there) {
             let message = format!(
                 "object {key} is there with other, intact bytes (sha256 {} and now {}): the step that writes it is not deterministic, or two runs share an id",
                 sha256(&there),
-                sha256(&bytes)
+                sha256_of_parts(content.iter().map(|part| &**part))
             );
             Err(FunctionError::new(ErrorKind::DivergentObject, message))
         } else {
-            self.put(key, bytes, PutMode::Overwrite).await.map_err(|error| failed("write", key, &error))
+            self.put(key, content, PutMode::Overwrite).await.map_err(|error| failed("write", key, &error))
         }
     }
 
-    async fn put(&self, key: &str, bytes: Bytes, mode: PutMode) -> object_store::Result<()> {
+    async fn put(&self, key: &str, content: PutPayload, mode: PutMode) -> object_store::Result<()> {
         let path = Path::parse(key)?;
         let options = PutOptions { mode, ..PutOptions::default() };
-        let length = bytes.len();
-        self.objects.put_opts(&path, PutPayload::from_bytes(bytes), options).await?;
+        let length = content.content_length();
+        self.objects.put_opts(&path, content, options).await?;
         self.counters.written(length);
         Ok(())
     }
@@ -142,7 +142,7 @@ impl Store {
             FunctionError::new(ErrorKind::Internal, format!("cannot encode {key}: {error}"))
         })?;
         bytes.push(b'\n');
-        let intact = |there: &[u8]| serde_json::from_slice::<serde_json::Value>(there).is_ok();
+        let intact = |there: &Bytes| serde_json::from_slice::<serde_json::Value>(there).is_ok();
         self.put_new(key, bytes.into(), intact).await
     }
 
@@ -172,14 +172,14 @@ impl Store {
         TensorFile::sums_of_header(&header).map_err(|error| damaged(key, &error))
     }
 
-    /// Writes a tensor file and gives its SHA-256 digest.
+    /// Writes a tensor file, whose tensors are not copied, and gives its SHA-256 digest.
     ///
     /// # Errors
     /// As [`Store::put_new`].
     pub async fn put_tensors(&self, key: &str, file: &TensorFile) -> Result<String, FunctionError> {
-        let bytes = Bytes::from(file.encode());
-        let digest = sha256(&bytes);
-        self.put_new(key, bytes, whole_tensors).await?;
+        let parts = file.parts();
+        let digest = sha256_of_parts(parts.iter().map(|part| &**part));
+        self.put_new(key, parts.into_iter().collect(), whole_tensors).await?;
         Ok(digest)
     }
 
@@ -234,7 +234,7 @@ impl Store {
 ///
 /// # Errors
 /// [`ErrorKind::ChecksumMismatch`] where it is damaged.
-pub fn decode(key: &str, bytes: &[u8]) -> Result<TensorFile, FunctionError> {
+pub fn decode(key: &str, bytes: &Bytes) -> Result<TensorFile, FunctionError> {
     TensorFile::decode(bytes).map_err(|error| damaged(key, &error))
 }
 
@@ -244,8 +244,13 @@ fn damaged(key: &str, error: &FunctionError) -> FunctionError {
 
 /// Whether the bytes are a tensor file whose checksum is right.
 #[must_use]
-pub fn whole_tensors(bytes: &[u8]) -> bool {
+pub fn whole_tensors(bytes: &Bytes) -> bool {
     TensorFile::decode(bytes).is_ok()
+}
+
+fn same(one: &[u8], other: &PutPayload) -> bool {
+    let rest = other.iter().try_fold(one, |rest, part| rest.strip_prefix(&**part));
+    rest.is_some_and(<[u8]>::is_empty)
 }
 
 fn path(key: &str) -> Result<Path, FunctionError> {
