@@ -205,6 +205,24 @@ mod tests {
     }
 
     #[test]
+    fn the_hints_of_one_check_give_every_function_enough() {
+        let source = Source { name: "train.yaml", text: Code::Memory.examples()[0].text };
+        let (spec, _) = spec::parse(&source, &[]).unwrap();
+        let Err(CompileError::Limits(findings)) = compile(&spec, &Templates::embedded().unwrap()) else {
+            panic!("too little memory")
+        };
+        let overrides: Vec<spec::Override> = findings
+            .iter()
+            .flat_map(|finding| &finding.hints)
+            .map(|hint| hint.trim_start_matches("set ").trim_end_matches(" or more").replace(" to ", "="))
+            .map(|text| text.parse().unwrap())
+            .collect();
+        assert_eq!(overrides.len(), 4, "{findings:?}");
+        let (mended, _) = spec::parse(&source, &overrides).unwrap();
+        assert!(compile(&mended, &Templates::embedded().unwrap()).is_ok());
+    }
+
+    #[test]
     fn the_examples_of_the_pages_give_their_codes_and_the_mended_ones_none() {
         for code in [Code::Limit, Code::Memory] {
             let examples = code.examples();
