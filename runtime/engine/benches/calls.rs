@@ -89,6 +89,7 @@ async fn timed(definition: &Value, input: Value, invoke: Arc<dyn Invoke>) -> f64
         seed: 0,
         invoke,
         max_concurrent_invocations: 40,
+        objects: None,
         trace: false,
     };
     let start = Instant::now();

@@ -335,6 +335,7 @@ mod tests {
             input: json!({}),
             seed: 0,
             invoke: Arc::new(mocks.over(Arc::new(Nobody))),
+            objects: None,
             max_concurrent_invocations: 1,
             trace: true,
         })

@@ -5,6 +5,7 @@ use crate::driver::durations::Durations;
 use crate::driver::live::{self, LiveError, LiveOptions, LiveResult};
 use crate::driver::virtual_time::{self, Functions, VirtualOptions};
 use crate::integrations::lambda::Invoke;
+use crate::integrations::s3::ObjectStore;
 use crate::log::{Log, LogError, Opened};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -36,6 +37,8 @@ pub struct RunOptions {
     pub seed: u64,
     /// The functions.
     pub invoke: Arc<dyn Invoke>,
+    /// The objects, if there are any to be had.
+    pub objects: Option<Arc<dyn ObjectStore>>,
     /// Calls at a time.
     pub max_concurrent_invocations: usize,
     /// Whether the result carries the history.
@@ -112,6 +115,7 @@ pub async fn run_logged(options: RunOptions, log: &Log) -> Result<RunReport, Run
         seed: options.seed,
         settings: Settings::default(),
         invoke: options.invoke,
+        objects: options.objects,
         max_concurrent_invocations: options.max_concurrent_invocations,
         history: sink,
         recover,

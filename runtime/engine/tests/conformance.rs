@@ -54,6 +54,7 @@ async fn differences(case: &Value) -> Option<Vec<String>> {
         input: case["input"].clone(),
         seed: 7,
         invoke: Arc::clone(&stub) as Arc<dyn stepgrad_engine::integrations::lambda::Invoke>,
+        objects: case.get("s3_objects").map(|objects| Arc::new(stub::Objects::new(objects)) as Arc<_>),
         max_concurrent_invocations: 100,
         trace: true,
     };
@@ -147,6 +148,11 @@ async fn choice_matrix() {
 #[tokio::test(flavor = "multi_thread")]
 async fn third_party() {
     measure("third_party", 1.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn map_s3() {
+    measure("map_s3", 1.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -87,6 +87,7 @@ fn options(
         seed: 1,
         settings: Settings::default(),
         invoke: Arc::clone(functions) as Arc<dyn Invoke>,
+        objects: None,
         max_concurrent_invocations: 3,
         history,
         recover: None,
@@ -152,7 +153,7 @@ async fn a_shuffled_run_comes_to_the_same_end_and_one_seed_to_the_same_history()
                 Record::Event { event, .. } => {
                     format!("{} {:?}", event.event_type.name(), event.details.index)
                 }
-                Record::Resumed { .. } => String::new(),
+                Record::Objects { .. } | Record::Resumed { .. } => String::new(),
             })
             .collect();
         histories.push(types);

@@ -48,6 +48,7 @@ fn go(log: &Log, broken: bool) -> (Result<RunReport, RunError>, Vec<String>) {
         input: json!({}),
         seed: 0,
         invoke: Arc::new(Nobody),
+        objects: None,
         max_concurrent_invocations: 8,
         trace: true,
     };

@@ -1,5 +1,7 @@
 //! Document to program.
 
+mod objects;
+
 use super::flow::{JsonataFlow, Language, PathFlow, Selection};
 use super::place::Place;
 use super::{
@@ -327,6 +329,10 @@ impl Compiler {
                 Resource::Function(task.resource.clone())
             }
         };
+        if let Resource::S3(action) = resource {
+            let given = task.parameters.as_ref().or(task.arguments.as_ref());
+            self.s3_arguments(given, here, action);
+        }
         Kind::Task(Box::new(Task {
             resource,
             timeout: self.amount(
@@ -436,15 +442,6 @@ impl Compiler {
     }
 
     fn map(&mut self, map: &document::Map, here: &Here<'_>) -> Kind {
-        for (name, there) in [
-            ("ItemReader", map.item_reader.is_some()),
-            ("ItemBatcher", map.item_batcher.is_some()),
-            ("ResultWriter", map.result_writer.is_some()),
-        ] {
-            if there {
-                self.not_built(here.field(name), name);
-            }
-        }
         let name = if map.item_processor.is_some() { "ItemProcessor" } else { "Iterator" };
         let processor = match map.processor() {
             Some(processor) => {
@@ -478,8 +475,19 @@ impl Compiler {
                 machine_type: execution_type.and_then(MachineType::from_name).unwrap_or_default(),
             }
         });
+        let (mut reader, mut batcher, mut writer) = (None, None, None);
+        if distributed.is_some() {
+            reader = self.reader(map, here);
+            batcher = self.batcher(map, here);
+            writer = self.writer(map, here);
+        } else {
+            self.refuse_inline(map, here);
+        }
         Kind::Map(Box::new(Map {
             distributed,
+            reader,
+            batcher,
+            writer,
             processor,
             items,
             selector,

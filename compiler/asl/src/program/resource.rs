@@ -1,5 +1,7 @@
 //! What a Task's Resource names.
 
+use super::S3Action;
+
 /// How a Task waits for what it starts (AWS: "Discover service integration patterns in Step Functions").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pattern {
@@ -22,6 +24,8 @@ pub enum Resource {
     LambdaInvoke(Pattern),
     /// `arn:aws:states:::states:startExecution`.
     StartExecution(Pattern),
+    /// `arn:aws:states:::aws-sdk:s3:…`.
+    S3(S3Action),
 }
 
 impl Resource {
@@ -50,6 +54,11 @@ impl Resource {
                         Ok(Self::LambdaInvoke(pattern))
                     }
                     ("states:startExecution", pattern) => Ok(Self::StartExecution(pattern)),
+                    (action, Pattern::RequestResponse) => action
+                        .strip_prefix("aws-sdk:s3:")
+                        .and_then(S3Action::from_name)
+                        .map(Self::S3)
+                        .ok_or_else(|| format!("the integration {rest:?}")),
                     _ => Err(format!("the integration {rest:?}")),
                 }
             }
@@ -65,6 +74,7 @@ impl Resource {
         match self {
             Self::Function(_) | Self::LambdaInvoke(_) => "lambda",
             Self::StartExecution(_) => "states",
+            Self::S3(_) => "aws-sdk:s3",
         }
     }
 
@@ -75,6 +85,7 @@ impl Resource {
             Self::Function(arn) => arn,
             Self::LambdaInvoke(Pattern::WaitForTaskToken) => "invoke.waitForTaskToken",
             Self::LambdaInvoke(_) => "invoke",
+            Self::S3(action) => action.name(),
             Self::StartExecution(Pattern::RequestResponse) => "startExecution",
             Self::StartExecution(Pattern::Sync) => "startExecution.sync",
             Self::StartExecution(Pattern::Sync2) => "startExecution.sync:2",

@@ -1,6 +1,8 @@
 //! The states, compiled.
 
-use super::{Amount, Catcher, Flow, Name, Resource, Retrier, ScopeId, StateId, Text};
+use super::{
+    Amount, Batcher, Catcher, Flow, Name, Reader, Resource, Retrier, ScopeId, StateId, Text, Writer,
+};
 use crate::document::MachineType;
 use crate::expression::jsonata::{Jsonata, JsonataTemplate};
 use crate::expression::{Path, Rule, Template};
@@ -140,6 +142,12 @@ pub struct Fail {
 pub struct Map {
     /// For a distributed Map: what its child executions are. An inline Map has none.
     pub distributed: Option<Distributed>,
+    /// Where a distributed Map's items are read from, in the place of [`Map::items`].
+    pub reader: Option<Reader>,
+    /// How a distributed Map groups its items.
+    pub batcher: Option<Batcher>,
+    /// What becomes of a distributed Map's results.
+    pub writer: Option<Writer>,
     /// The scope that runs for each item.
     pub processor: ScopeId,
     /// Where the items are.

@@ -113,6 +113,7 @@ async fn carry_out(job: Job) -> Result<Run, Failure> {
         seed: run.seed,
         settings,
         invoke: Arc::clone(&meter) as Arc<_>,
+        objects: None,
         max_concurrent_invocations: at_work,
         history: Box::new(journal),
         recover: (!recover.is_empty()).then_some(recover),

@@ -102,6 +102,7 @@ impl Core {
                 last_event: 0,
                 overflowed: false,
                 tasks: std::collections::BTreeMap::new(),
+                runs: std::collections::BTreeMap::new(),
                 awaited_by,
                 deadline,
                 timer,
@@ -136,7 +137,8 @@ impl Core {
         let machine = Arc::clone(&here.identity.machine);
         let path = here.state(frame)?.path.clone();
         let draw = u64::MAX - 3 - item.index as u64;
-        let name = format!("{:016x}", frame.chance(self.seed, &here.identity.key, &path, draw));
+        let high = frame.chance(self.seed, &here.identity.key, &path, draw);
+        let name = super::scope::uuid(high, super::scope::chance(high, &[], &[draw]));
         let index = item.index;
         Ok(self.start(Start {
             machine: &machine,

@@ -4,6 +4,7 @@ use super::Time;
 use super::event::TaskId;
 use super::execution::{ExecutionId, ExecutionResult};
 use super::history::Record;
+use super::objects::ObjectCall;
 use stepgrad_asl::Payload;
 use stepgrad_asl::program::Name;
 
@@ -13,7 +14,9 @@ use stepgrad_asl::program::Name;
 pub enum Command {
     /// Call a function; the reply comes back as [`super::Event::Replied`].
     Invoke(Invocation),
-    /// The reply to this task is not wanted any more.
+    /// Call S3; the outcome comes back as [`super::Event::Object`].
+    Object(ObjectCall),
+    /// The reply to this task is not wanted any more, nor that to any of its calls of S3.
     Cancel(TaskId),
     /// Write this down, in this order.
     Record(Record),

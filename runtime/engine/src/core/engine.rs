@@ -60,10 +60,22 @@ pub struct Stats {
 pub(super) enum Ready {
     /// A frame is to enter its state, or to work again.
     Frame(ExecutionId, FrameId),
-    /// A child execution of a distributed Map has ended: with an output, or badly.
-    Item { map: (ExecutionId, FrameId), index: usize, child: ExecutionId, output: Option<Payload> },
+    /// A child execution of a distributed Map has ended.
+    Item { map: (ExecutionId, FrameId), index: usize, child: ExecutionId, ended: Box<Ended> },
     /// A task that waited for an execution has its outcome.
     Task(TaskId, Result<Payload, TaskError>),
+}
+
+/// How a child execution of a distributed Map has ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) identity: Arc<Identity>,
+    pub(super) status: Status,
+    /// Of one that succeeded.
+    pub(super) output: Option<Payload>,
+    pub(super) error: Option<String>,
+    pub(super) cause: Option<String>,
+    pub(super) at: Time,
 }
 
 /// The execution and frame that is being worked on.
@@ -188,6 +200,7 @@ impl Core {
         match event {
             Event::Start { machine, name, input } => self.start_root(&machine, &name, &input),
             Event::Replied { task, result } => self.replied(task, result),
+            Event::Object { task, call, result } => self.object_done(task, call, result),
             Event::Callback { task, result } => self.called_back(task, result),
             Event::Queued { task } => self.queued(task),
             Event::Begun { task } => self.begun(task),
@@ -214,8 +227,8 @@ impl Core {
                 self.advance(execution, frame);
                 true
             }
-            Some(Ready::Item { map, index, child, output }) => {
-                self.item_ended(map, index, child, output);
+            Some(Ready::Item { map, index, child, ended }) => {
+                self.item_ended(map, index, child, &ended);
                 true
             }
             Some(Ready::Task(task, result)) => {
@@ -534,7 +547,17 @@ impl Core {
             }
             Some(Awaiter::Map(parent, frame, index)) => {
                 let map = (parent, frame);
-                self.ready.push_back(Ready::Item { map, index, child: id, output: output.clone() });
+                let ended = Box::new(Ended {
+                    identity: Arc::clone(&execution.identity),
+                    status,
+                    output: output.clone(),
+                    error: error.clone(),
+                    cause: cause.clone(),
+                    at: self.now,
+                });
+                self.ready.push_back(Ready::Item { map, index, child: id, ended });
+                // Nobody can start one by its name: it need not be kept.
+                self.names.remove(&*execution.identity.key);
             }
         }
         let result = ExecutionResult { status, output: output.map(Payload::into_value), error, cause };

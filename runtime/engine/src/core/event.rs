@@ -1,6 +1,7 @@
 //! What happens to the core.
 
 use super::execution::ExecutionId;
+use super::objects::ObjectResult;
 use stepgrad_asl::Payload;
 
 /// A task: the execution, and the event that scheduled it in its history. So a replayed run has the same tasks.
@@ -57,6 +58,15 @@ pub enum Event {
         task: TaskId,
         /// The task's output, or how it failed.
         result: Result<Payload, TaskError>,
+    },
+    /// S3 answered a call.
+    Object {
+        /// Whose.
+        task: TaskId,
+        /// Which of the task's calls.
+        call: u32,
+        /// What it answered, or how the call failed.
+        result: ObjectResult,
     },
     /// A call has to wait for its turn: a driver's queue is not the function's time, so its timeout is off.
     Queued {

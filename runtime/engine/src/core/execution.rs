@@ -109,6 +109,8 @@ pub(super) struct Execution {
     pub(super) overflowed: bool,
     /// Frames that wait for a task, by the event that scheduled it.
     pub(super) tasks: BTreeMap<u64, FrameId>,
+    /// Frames that have a Map Run under way, by the event that started it.
+    pub(super) runs: BTreeMap<u64, FrameId>,
     /// Who waits for this one.
     pub(super) awaited_by: Option<Awaiter>,
     /// When it times out.

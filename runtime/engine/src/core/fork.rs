@@ -4,15 +4,15 @@ use super::arena::FrameId;
 use super::engine::{Core, Here, Ready, Work};
 use super::execution::{Execution, ExecutionId};
 use super::failure::Failure;
-use super::frame::{Activity, Fork, ForkWork, Frame, Item, Running, Tolerance, Variables};
+use super::frame::{Activity, Fork, ForkWork, Frame, Item, Variables};
 use super::history::{Details, EventType};
+use super::map_run::selected;
 use super::scope::chance;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use stepgrad_asl::Payload;
-use stepgrad_asl::expression::jsonata::States;
-use stepgrad_asl::program::{Kind, ScopeId, Selector};
+use stepgrad_asl::program::{Kind, ScopeId};
 
 impl Core {
     /// Starts branches or iterations until as many run as may, or all have started.
@@ -44,7 +44,7 @@ impl Core {
         frame: &mut Frame,
         fork: &Fork,
         index: usize,
-    ) -> Result<Running, Failure> {
+    ) -> Result<FrameId, Failure> {
         let state = here.state(frame)?;
         match (&state.kind, &fork.work) {
             (Kind::Parallel(branches), ForkWork::Parallel { input }) => {
@@ -58,26 +58,15 @@ impl Core {
                 };
                 self.start_frame(here, frame, child)
             }
-            (Kind::Map(map), ForkWork::Map { items, effective, .. }) => {
+            (Kind::Map(map), ForkWork::Map { items, effective }) => {
                 let value = items.value().get(index).cloned().unwrap_or(Value::Null);
-                let item = Item { index, value: Payload::new(value) };
+                let item = Item { index, value: Payload::new(value), source: None };
                 let input = match &map.selector {
                     None => item.value.clone(),
-                    Some(selector) => {
-                        let selected =
-                            self.evaluate_with(here, frame, Some(&item), None, |_, scope| match selector {
-                                Selector::Template(template) => template.evaluate(effective.value(), scope),
-                                Selector::Jsonata(template) => {
-                                    template.evaluate(&States::input(effective.value()), scope)
-                                }
-                            })?;
-                        Payload::new(selected)
-                    }
+                    Some(selector) => self.evaluate_with(here, frame, Some(&item), None, |_, scope| {
+                        selected(selector, effective, scope)
+                    })?,
                 };
-                if let Some(distributed) = &map.distributed {
-                    let child = self.start_item(here, frame, map, distributed, item, input)?;
-                    return Ok(Running::Execution(child));
-                }
                 let details =
                     Details { name: Some(state.name.clone()), index: Some(index), ..Details::default() };
                 let started = EventType::MapIterationStarted;
@@ -90,7 +79,7 @@ impl Core {
         }
     }
 
-    fn start_frame(&mut self, here: &Here, frame: &Frame, child: Child) -> Result<Running, Failure> {
+    fn start_frame(&mut self, here: &Here, frame: &Frame, child: Child) -> Result<FrameId, Failure> {
         let Child { scope, index, input, item, previous } = child;
         let scope = here.identity.machine.program.scope(scope).ok_or_else(Failure::internal)?;
         let mut child = Frame::new(scope, input, previous);
@@ -103,54 +92,7 @@ impl Core {
         let execution = self.executions.get_mut(&here.execution).ok_or_else(Failure::internal)?;
         let id = execution.frames.add(child);
         self.ready.push_back(Ready::Frame(here.execution, id));
-        Ok(Running::Frame(id))
-    }
-
-    /// A child execution of a distributed Map has ended, with an output or badly.
-    pub(super) fn item_ended(
-        &mut self,
-        (execution, parent): (ExecutionId, FrameId),
-        index: usize,
-        child: ExecutionId,
-        output: Option<Payload>,
-    ) {
-        // One that was aborted with its Map is told of when the Map is gone, or tried again.
-        let waited_for = self.frame_mut(execution, parent).is_some_and(|frame| match &frame.activity {
-            Activity::Fork(fork) => fork.running.get(&index) == Some(&Running::Execution(child)),
-            _ => false,
-        });
-        if !waited_for {
-            return;
-        }
-        let Some((here, mut frame)) = self.take(execution, parent) else { return };
-        let Activity::Fork(mut fork) = std::mem::replace(&mut frame.activity, Activity::Work) else { return };
-        fork.running.remove(&index);
-        fork.done += 1;
-        let total = fork.results.len();
-        if output.is_none()
-            && let ForkWork::Map { run: Some(run), .. } = &mut fork.work
-        {
-            run.failures += 1;
-            if run.tolerated.is_exceeded(run.failures, total) {
-                let failure = Failure::new(
-                    "States.ExceedToleratedFailureThreshold",
-                    "The specified tolerated failure threshold was exceeded",
-                );
-                let details = Details {
-                    error: failure.error.clone(),
-                    cause: failure.cause.clone(),
-                    ..Details::default()
-                };
-                self.record(&here, &mut frame, EventType::MapRunFailed, details);
-                self.cancel_running(&here, &mut fork);
-                self.settle(&here, frame, Err(failure));
-                return;
-            }
-        }
-        if let Some(result) = fork.results.get_mut(index) {
-            *result = output;
-        }
-        self.next_or_result(&here, frame, fork);
+        Ok(id)
     }
 
     /// A branch or iteration has ended well.
@@ -187,19 +129,13 @@ impl Core {
         }
         let event_type = match &fork.work {
             ForkWork::Parallel { .. } => EventType::ParallelStateSucceeded,
-            ForkWork::Map { run, .. } => {
-                if run.is_some() {
-                    self.record(here, &mut frame, EventType::MapRunSucceeded, Details::default());
-                }
-                EventType::MapStateSucceeded
-            }
+            ForkWork::Map { .. } => EventType::MapStateSucceeded,
         };
         self.record(here, &mut frame, event_type, Details::default());
         if self.will_be_redriven(here.execution) {
             // Should the state fail with these results, a redrive goes on with them.
             frame.activity = Activity::Fork(fork.clone());
         }
-        // Items of a distributed Map that failed, and were tolerated, have no result.
         let results = fork.results.into_iter().flatten().map(Payload::into_value);
         let result = Payload::new(Value::Array(results.collect()));
         self.settle(here, frame, Ok(Work::Result(result)));
@@ -243,18 +179,9 @@ impl Core {
         self.executions.insert(here.execution, execution);
     }
 
-    fn cancel_all(&mut self, execution: &mut Execution, id: ExecutionId, running: BTreeMap<usize, Running>) {
-        for running in running.into_values() {
-            match running {
-                Running::Frame(frame) => self.cancel_frames(execution, id, frame),
-                Running::Execution(child) => {
-                    self.abort(
-                        child,
-                        None,
-                        Some("The Map that this execution was for has ended.".to_owned()),
-                    );
-                }
-            }
+    fn cancel_all(&mut self, execution: &mut Execution, id: ExecutionId, running: BTreeMap<usize, FrameId>) {
+        for frame in running.into_values() {
+            self.cancel_frames(execution, id, frame);
         }
     }
 
@@ -269,6 +196,10 @@ impl Core {
                 self.cancel_task(id, &run);
             }
             Activity::Fork(fork) => self.cancel_all(execution, id, fork.running),
+            Activity::Run(run) => {
+                execution.runs.remove(&run.event);
+                self.cancel_run(id, &run);
+            }
         }
     }
 }
@@ -280,20 +211,4 @@ struct Child {
     input: Payload,
     item: Option<Item>,
     previous: u64,
-}
-
-impl Tolerance {
-    /// Whether so many failures of so many items are too many (AWS: "Setting failure thresholds for Distributed Map
-    /// states").
-    #[expect(clippy::cast_precision_loss, reason = "counts of items stay far below 2^53")]
-    fn is_exceeded(self, failures: usize, total: usize) -> bool {
-        let share = failures as f64 * 100.0 / total.max(1) as f64;
-        match (self.count, self.percentage) {
-            (None, None) => failures > 0,
-            (count, percentage) => {
-                count.is_some_and(|count| failures > count)
-                    || percentage.is_some_and(|percentage| share > percentage)
-            }
-        }
-    }
 }

@@ -4,6 +4,7 @@
 use super::Time;
 use super::arena::FrameId;
 use super::execution::ExecutionId;
+use super::map_run::MapRun;
 use super::timers::TimerKey;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,6 +46,8 @@ pub(super) struct Frame {
 pub(super) struct Item {
     pub(super) index: usize,
     pub(super) value: Payload,
+    /// `$$.Map.Item.Source`, of a distributed Map.
+    pub(super) source: Option<Name>,
 }
 
 /// What a frame does.
@@ -62,6 +65,8 @@ pub(super) enum Activity {
     Task(TaskRun),
     /// It waits for the frames it forked.
     Fork(Fork),
+    /// It waits for the child executions of a distributed Map.
+    Run(Box<MapRun>),
 }
 
 /// A task under way.
@@ -77,6 +82,8 @@ pub(super) struct TaskRun {
     pub(super) submitted: bool,
     /// The call, to be made again after a recovery.
     pub(super) invocation: Option<super::command::Invocation>,
+    /// The call of S3, to be made again after a recovery.
+    pub(super) object: Option<super::objects::ObjectCall>,
     /// The execution it waits for.
     pub(super) child: Option<ExecutionId>,
 }
@@ -86,38 +93,13 @@ pub(super) struct TaskRun {
 pub(super) struct Fork {
     /// One for each branch or item.
     pub(super) results: Vec<Option<Payload>>,
-    pub(super) running: BTreeMap<usize, Running>,
+    pub(super) running: BTreeMap<usize, FrameId>,
     /// Branches or items started so far.
     pub(super) started: usize,
     /// At a time.
     pub(super) limit: usize,
     pub(super) done: usize,
     pub(super) work: ForkWork,
-}
-
-/// What works on a branch or item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Running {
-    /// A frame of the same execution.
-    Frame(FrameId),
-    /// A child execution.
-    Execution(ExecutionId),
-}
-
-/// A distributed Map under way.
-#[derive(Debug, Clone)]
-pub(super) struct MapRun {
-    /// Child executions that failed.
-    pub(super) failures: usize,
-    pub(super) tolerated: Tolerance,
-}
-
-/// How many child executions of a distributed Map may fail.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(crate) struct Tolerance {
-    pub(crate) count: Option<usize>,
-    /// 0 to 100.
-    pub(crate) percentage: Option<f64>,
 }
 
 #[derive(Debug, Clone)]
@@ -130,8 +112,6 @@ pub(super) enum ForkWork {
         items: Payload,
         /// What ItemSelector sees.
         effective: Payload,
-        /// Of a distributed Map.
-        run: Option<MapRun>,
     },
 }
 

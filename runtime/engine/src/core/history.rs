@@ -1,6 +1,8 @@
 //! History events in the form of AWS's GetExecutionHistory, and the records that a driver writes as JSON lines.
 
 use super::Time;
+use super::event::TaskError;
+use super::objects::{Cursor, ObjectReply, ObjectResult, Page};
 use serde::de::Error as _;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -166,6 +168,19 @@ pub enum Record {
         /// Of an event that schedules a task: retries of the state before it.
         attempt: Option<u32>,
     },
+    /// What S3 answered to a distributed Map's reader or writer: of the log only, AWS's history has nothing of it.
+    Objects {
+        /// The execution, as `machine:name`.
+        execution: Name,
+        /// The id of its MapRunStarted event.
+        run: u64,
+        /// Which of the Map Run's calls.
+        call: u32,
+        /// When.
+        timestamp: Time,
+        /// What it answered.
+        result: ObjectResult,
+    },
     /// A killed run was recovered at this point and went on: tasks under way were started again.
     Resumed {
         /// When.
@@ -249,6 +264,7 @@ impl Details {
             resource_type: match text("resourceType").as_deref() {
                 Some("lambda") => Some("lambda"),
                 Some("states") => Some("states"),
+                Some("aws-sdk:s3") => Some("aws-sdk:s3"),
                 _ => None,
             },
             region: text("region"),
@@ -342,6 +358,28 @@ impl Serialize for Record {
                 }
                 map.end()
             }
+            Self::Objects { execution, run, call, timestamp, result } => {
+                let mut map = serializer.serialize_map(None)?;
+                map.serialize_entry("execution", &**execution)?;
+                map.serialize_entry("mapRun", run)?;
+                map.serialize_entry("call", call)?;
+                map.serialize_entry("timestamp", &timestamp::format(*timestamp))?;
+                match result {
+                    Ok(ObjectReply::Page(page)) => {
+                        let items: Vec<&Value> = page.items.iter().map(Payload::value).collect();
+                        map.serialize_entry("items", &items)?;
+                        map.serialize_entry("next", &page.next)?;
+                    }
+                    Ok(ObjectReply::Written | ObjectReply::Output(_)) => {
+                        map.serialize_entry("written", &true)?;
+                    }
+                    Err(error) => {
+                        map.serialize_entry("error", &error.error)?;
+                        map.serialize_entry("cause", &error.cause)?;
+                    }
+                }
+                map.end()
+            }
             Self::Resumed { timestamp } => {
                 let mut map = serializer.serialize_map(Some(1))?;
                 map.serialize_entry("resumed", &timestamp::format(*timestamp))?;
@@ -359,10 +397,33 @@ impl<'de> Deserialize<'de> for Record {
             return Ok(Self::Resumed { timestamp: time.timestamp_millis() });
         }
         let execution = map.get("execution").and_then(Value::as_str);
+        if let Some(run) = map.get("mapRun").and_then(Value::as_u64) {
+            let execution = Name::from(execution.ok_or_else(|| D::Error::custom("execution is missing"))?);
+            return objects(execution, run, &map).map_err(D::Error::custom);
+        }
         Ok(Self::Event {
             execution: Name::from(execution.ok_or_else(|| D::Error::custom("execution is missing"))?),
             event: HistoryEvent::from_map(&map).map_err(D::Error::custom)?,
             attempt: map.get("attempt").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()),
         })
     }
+}
+
+fn objects(execution: Name, run: u64, map: &Map<String, Value>) -> Result<Record, String> {
+    let text = |key: &str| map.get(key).and_then(Value::as_str);
+    let timestamp = text("timestamp").and_then(timestamp::parse).ok_or("timestamp is not a time")?;
+    let call = map.get("call").and_then(Value::as_u64).and_then(|call| u32::try_from(call).ok());
+    let result = match (text("error"), map.get("items").and_then(Value::as_array)) {
+        (Some(error), _) => {
+            Err(TaskError { error: error.to_owned(), cause: text("cause").map(str::to_owned) })
+        }
+        (None, Some(items)) => {
+            let next = map.get("next").cloned().unwrap_or_default();
+            let next: Option<Cursor> = serde_json::from_value(next).map_err(|error| error.to_string())?;
+            Ok(ObjectReply::Page(Page { items: items.iter().cloned().map(Payload::new).collect(), next }))
+        }
+        (None, None) => Ok(ObjectReply::Written),
+    };
+    let timestamp = timestamp.timestamp_millis();
+    Ok(Record::Objects { execution, run, call: call.ok_or("call is missing")?, timestamp, result })
 }

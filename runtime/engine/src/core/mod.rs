@@ -19,8 +19,11 @@ mod fork;
 mod frame;
 pub mod history;
 pub mod limits;
+mod map_run;
+mod objects;
 pub mod recovery;
 pub mod redrive;
+mod results;
 mod scope;
 pub(crate) mod states;
 mod tasks;
@@ -32,6 +35,7 @@ pub use engine::{Core, Stats};
 pub use event::{Event, TaskError, TaskId};
 pub use execution::{ExecutionId, ExecutionResult, Status};
 pub use history::{Details, EventType, HistoryEvent, Record};
+pub use objects::{Cursor, ObjectCall, ObjectReply, ObjectRequest, ObjectResult, Page};
 pub use recovery::{RecoveryError, recover};
 
 /// A time: milliseconds since 1970, UTC.

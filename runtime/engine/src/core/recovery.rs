@@ -12,6 +12,7 @@ use super::event::{Event, TaskError, TaskId};
 use super::execution::ExecutionId;
 use super::frame::Activity;
 use super::history::{Details, EventType, HistoryEvent, Record};
+use super::objects::ObjectCall;
 use super::timers::Alarm;
 use super::{Settings, Time};
 use std::collections::{BTreeMap, VecDeque};
@@ -139,8 +140,10 @@ impl Replay {
                     return self.compare();
                 }
             }
+            Some(Record::Objects { timestamp, .. }) => self.core.now = self.core.now.max(*timestamp),
         }
-        if !self.core.advance_one() {
+        let from_outside = !self.core.advance_one();
+        if from_outside {
             let outside = match self.abort() {
                 Some(abort) => Outside::Event(abort),
                 None => self.outside()?,
@@ -151,7 +154,15 @@ impl Replay {
                 Outside::Complete(task, result) => self.core.complete(task, result),
             }
         }
+        let before = self.expected.len();
         self.compare()?;
+        // What S3 answered has to be taken up, or the replay would ask for ever.
+        if from_outside
+            && self.expected.len() == before
+            && matches!(self.expected.front(), Some(Record::Objects { .. }))
+        {
+            return Err(self.diverged("no call of S3 under way that it belongs to"));
+        }
         match self.core.held.take() {
             Some(id) => self.pass_over(id),
             None => Ok(()),
@@ -195,6 +206,15 @@ impl Replay {
 
     /// What happened outside, by the record that it led to.
     fn outside(&mut self) -> Result<Outside, RecoveryError> {
+        if let Some(Record::Objects { execution, run, call, result, .. }) = self.expected.front() {
+            return match self.core.names.get(&**execution) {
+                Some(id) => {
+                    let task = TaskId { execution: *id, event: *run };
+                    Ok(Outside::Event(Event::Object { task, call: *call, result: result.clone() }))
+                }
+                None => Err(self.diverged("no execution of that name")),
+            };
+        }
         let Some(Record::Event { execution, event, .. }) = self.expected.front() else {
             return Err(RecoveryError::Empty);
         };
@@ -280,7 +300,7 @@ impl Replay {
                     Some(_) => return Err(self.diverged(&describe(&record))),
                 },
                 // Tasks that are still under way when the records end are started again by the resumption.
-                Command::Invoke(_) | Command::Cancel(_) => {}
+                Command::Invoke(_) | Command::Object(_) | Command::Cancel(_) => {}
                 // Told again: the driver of a recovered run does not know yet how executions ended.
                 finished @ Command::Finished { .. } => self.owed.push(finished),
             }
@@ -292,6 +312,9 @@ impl Replay {
         let (execution, id, recorded) = match self.expected.front() {
             Some(Record::Event { execution, event, .. }) => {
                 (execution.to_string(), event.id, event.event_type.name().to_owned())
+            }
+            Some(Record::Objects { execution, run, .. }) => {
+                (execution.to_string(), *run, "what S3 answered".to_owned())
             }
             _ => (String::new(), 0, "nothing".to_owned()),
         };
@@ -313,6 +336,10 @@ fn same(expected: &Record, record: &Record) -> bool {
         (Record::Event { execution: a, event: x, .. }, Record::Event { execution: b, event: y, .. }) => {
             a == b && key(x) == key(y)
         }
+        (
+            Record::Objects { execution: a, run: x, call: m, .. },
+            Record::Objects { execution: b, run: y, call: n, .. },
+        ) => a == b && x == y && m == n,
         _ => false,
     }
 }
@@ -322,6 +349,7 @@ fn describe(record: &Record) -> String {
         Record::Event { execution, event, .. } => {
             format!("{} (event {} of {execution})", event.event_type.name(), event.id)
         }
+        Record::Objects { execution, run, .. } => format!("what S3 answered to Map Run {run} of {execution}"),
         Record::Resumed { .. } => "a resumption".to_owned(),
     }
 }
@@ -342,6 +370,16 @@ impl Core {
         }
         let mut again = Vec::new();
         for (execution, running) in &self.executions {
+            for (event, frame) in &running.runs {
+                let Some(Activity::Run(run)) = running.frames.get(*frame).map(|frame| &frame.activity) else {
+                    continue;
+                };
+                let task = TaskId { execution: *execution, event: *event };
+                for (call, request) in &run.pending {
+                    let request = request.clone();
+                    self.out.push(Command::Object(ObjectCall { task, call: *call, request }));
+                }
+            }
             for frame in running.tasks.values() {
                 if let Some(waiting) = running.frames.get(*frame)
                     && let Activity::Task(_) = &waiting.activity
@@ -364,6 +402,9 @@ impl Core {
                     self.timers.cancel(key);
                     *timer = Some(self.timers.set(later(now, seconds), alarm));
                 }
+            }
+            if let Some(object) = &run.object {
+                self.out.push(Command::Object(object.clone()));
             }
             if let Some(invocation) = &mut run.invocation {
                 invocation.deadline = run.timeout_seconds.map(|seconds| later(now, seconds));

@@ -17,7 +17,7 @@ use super::command::Command;
 use super::engine::{Core, Here, Ready};
 use super::execution::{ExecutionId, Identity, Status};
 use super::failure::Failure;
-use super::frame::{Activity, ForkWork, Frame};
+use super::frame::{Activity, Frame};
 use super::history::{Details, EventType, HistoryEvent, Record};
 use super::timers::Alarm;
 use super::{Time, limits};
@@ -152,10 +152,11 @@ impl Core {
                 Activity::Work => {}
                 Activity::Wait(timer) | Activity::Retry(timer) => self.timers.cancel(*timer),
                 Activity::Task(_) => {}
+                Activity::Run(_) => {
+                    in_the_way = state.map(|state| state.name.clone());
+                    continue;
+                }
                 Activity::Fork(fork) => {
-                    if matches!(fork.work, ForkWork::Map { run: Some(_), .. }) {
-                        in_the_way = state.map(|state| state.name.clone());
-                    }
                     // Iterations that were cancelled because the next could not start: the Map runs again.
                     if fork.running.len() + fork.done == fork.started {
                         continue;

@@ -60,10 +60,11 @@ impl FrameScope<'_> {
         }
         context.insert("Execution".to_owned(), execution);
         if let Some(item) = self.map_item() {
-            context.insert(
-                "Map".to_owned(),
-                json!({"Item": {"Index": item.index, "Value": item.value.value()}}),
-            );
+            let mut entry = json!({"Index": item.index, "Value": item.value.value()});
+            if let (Value::Object(members), Some(source)) = (&mut entry, &item.source) {
+                members.insert("Source".to_owned(), Value::from(&**source));
+            }
+            context.insert("Map".to_owned(), json!({"Item": entry}));
         }
         context.insert(
             "StateMachine".to_owned(),
@@ -117,6 +118,20 @@ impl Frame {
     pub(super) fn chance(&self, seed: u64, execution: &str, path: &str, draw: u64) -> u64 {
         chance(seed, &[execution, path], &[self.coordinate, self.visits, u64::from(self.attempt), draw])
     }
+}
+
+/// Two random numbers as a UUID of version 4.
+pub(super) fn uuid(high: u64, low: u64) -> String {
+    let high = high & !0xF000 | 0x4000;
+    let low = low & !(0b11 << 62) | (0b10 << 62);
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        high >> 32,
+        high >> 16 & 0xFFFF,
+        high & 0xFFFF,
+        low >> 48,
+        low & 0xFFFF_FFFF_FFFF
+    )
 }
 
 /// A random number that is a function of its arguments: FNV-1a over them, then SplitMix64's finaliser. No state is

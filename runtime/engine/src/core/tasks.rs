@@ -204,7 +204,7 @@ impl Core {
     /// Nobody waits for the task any more.
     pub(super) fn cancel_task(&mut self, execution: ExecutionId, run: &TaskRun) {
         self.cancel_timers(run);
-        if run.invocation.is_some() {
+        if run.invocation.is_some() || run.object.is_some() {
             self.out.push(Command::Cancel(TaskId { execution, event: run.event }));
         }
         if let Some(child) = run.child {

@@ -67,6 +67,7 @@ fn in_real_time(
         seed: 3,
         settings: Settings::default(),
         invoke: Arc::new(Functions),
+        objects: None,
         max_concurrent_invocations: calls,
         history: Box::new(collect.clone()),
         recover: None,

@@ -6,11 +6,12 @@
 use super::history::HistorySink;
 use super::order::{Replies, Reply};
 use crate::core::{
-    Command, Core, Event, ExecutionId, ExecutionResult, Invocation, Record, RecoveryError, Settings, Stats,
-    Status, TaskError, TaskId, Time, recover,
+    Command, Core, Event, ExecutionId, ExecutionResult, Invocation, ObjectCall, ObjectResult, Record,
+    RecoveryError, Settings, Stats, Status, TaskError, TaskId, Time, recover,
 };
 use crate::integrations::lambda::Invoke;
 use crate::integrations::lambda_reply;
+use crate::integrations::s3::{self, ObjectStore};
 use bytes::Bytes;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ use tokio::task::JoinHandle;
 const REPLY_CAPACITY: usize = 1_024;
 /// Orders to a run that may wait.
 const CONTROL_CAPACITY: usize = 64;
+/// Calls of S3 at a time.
+const OBJECTS_AT_ONCE: usize = 64;
 /// Without a timer the driver looks up now and then all the same.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
 
@@ -44,6 +47,8 @@ pub struct LiveOptions {
     pub settings: Settings,
     /// The functions.
     pub invoke: Arc<dyn Invoke>,
+    /// The objects, if there are any to be had: without them every call of S3 fails.
+    pub objects: Option<Arc<dyn ObjectStore>>,
     /// Calls at a time; at least one.
     pub max_concurrent_invocations: usize,
     /// Where the records go. Who wants to listen to a run gives a sink that tells.
@@ -104,6 +109,8 @@ enum News {
     Begun(TaskId),
     /// It has its outcome.
     Replied(Reply),
+    /// S3 answered.
+    Object(TaskId, u32, ObjectResult),
 }
 
 enum Control {
@@ -146,6 +153,9 @@ pub fn start(options: LiveOptions) -> Result<Handle, LiveError> {
         root,
         result: None,
         invoke: options.invoke,
+        objects: options.objects,
+        object_permits: Arc::new(Semaphore::new(OBJECTS_AT_ONCE)),
+        object_calls: BTreeMap::new(),
         permits: Arc::new(Semaphore::new(options.max_concurrent_invocations.max(1))),
         calls: BTreeMap::new(),
         replies: Replies::new(options.shuffle),
@@ -218,6 +228,10 @@ struct Run {
     root: ExecutionId,
     result: Option<ExecutionResult>,
     invoke: Arc<dyn Invoke>,
+    objects: Option<Arc<dyn ObjectStore>>,
+    object_permits: Arc<Semaphore>,
+    /// Calls of S3 under way.
+    object_calls: BTreeMap<(TaskId, u32), JoinHandle<()>>,
     permits: Arc<Semaphore>,
     /// Calls under way.
     calls: BTreeMap<TaskId, JoinHandle<()>>,
@@ -257,6 +271,10 @@ impl Run {
                         self.calls.remove(&reply.0);
                         self.replies.push(reply);
                     }
+                    Some(News::Object(task, call, result)) => {
+                        self.object_calls.remove(&(task, call));
+                        self.core.step(Event::Object { task, call, result }, now(), &mut commands);
+                    }
                     // This task holds a sender itself.
                     None => {}
                 },
@@ -274,12 +292,19 @@ impl Run {
     }
 
     fn carry_out(&mut self, commands: &mut Vec<Command>) -> Result<(), LiveError> {
-        let mut calls = Vec::new();
+        let (mut calls, mut objects) = (Vec::new(), Vec::new());
         for command in commands.drain(..) {
             match command {
                 Command::Record(record) => self.history.write(&record).map_err(LiveError::History)?,
                 Command::Invoke(invocation) => calls.push(invocation),
+                Command::Object(call) => objects.push(call),
                 Command::Cancel(task) => {
+                    objects.retain(|object| object.task != task);
+                    let under_way: Vec<_> =
+                        self.object_calls.range((task, 0)..=(task, u32::MAX)).map(|(key, _)| *key).collect();
+                    for call in under_way.iter().filter_map(|key| self.object_calls.remove(key)) {
+                        call.abort();
+                    }
                     calls.retain(|invocation| invocation.task != task);
                     self.replies.forget(task);
                     if let Some(call) = self.calls.remove(&task) {
@@ -298,7 +323,23 @@ impl Run {
         for invocation in calls {
             self.call(invocation, commands);
         }
+        for call in objects {
+            self.call_object(call);
+        }
         Ok(())
+    }
+
+    fn call_object(&mut self, ObjectCall { task, call, request }: ObjectCall) {
+        let (objects, permits, sender) =
+            (self.objects.clone(), Arc::clone(&self.object_permits), self.sender.clone());
+        let work = tokio::spawn(async move {
+            // The semaphore is never closed.
+            let Ok(_permit) = permits.acquire_owned().await else { return };
+            let result = s3::carry_out(objects.as_deref(), request).await;
+            // A run that has ended wants no replies.
+            let _ = sender.send(News::Object(task, call, result)).await;
+        });
+        self.object_calls.insert((task, call), work);
     }
 
     fn call(&mut self, invocation: Invocation, commands: &mut Vec<Command>) {
@@ -337,7 +378,7 @@ impl Run {
 impl Drop for Run {
     /// Calls do not outlive the run they were made for.
     fn drop(&mut self) {
-        for call in self.calls.values() {
+        for call in self.calls.values().chain(self.object_calls.values()) {
             call.abort();
         }
     }

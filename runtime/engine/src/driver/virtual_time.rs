@@ -11,7 +11,7 @@ use super::durations::{Call, Durations, function_name};
 use super::history::HistorySink;
 use super::live::{LiveError, LiveResult};
 use crate::core::{
-    Command, Core, Event, ExecutionId, ExecutionResult, Invocation, Record, Settings, TaskError, TaskId,
+    Command, Core, Event, ExecutionId, ExecutionResult, Invocation, ObjectCall, Record, Settings, TaskError, TaskId,
     Time, recover,
 };
 use crate::integrations::lambda::{InvokeError, InvokeReply};
@@ -242,7 +242,7 @@ impl Run<'_> {
     fn carry_out(&mut self, commands: &mut Vec<Command>) -> Result<(), LiveError> {
         // Of a call that cannot begin the core is told, which may make more commands.
         while !commands.is_empty() {
-            let mut waiting = Vec::new();
+            let (mut waiting, mut objects) = (Vec::new(), Vec::new());
             for command in commands.drain(..) {
                 match command {
                     Command::Record(record) => self.history.write(&record).map_err(LiveError::History)?,
@@ -257,6 +257,7 @@ impl Run<'_> {
                             self.begin(task);
                         }
                     }
+                    Command::Object(call) => objects.push(call),
                     Command::Cancel(task) => self.give_up(task),
                     Command::Finished { execution, result, .. } => {
                         if execution == self.root {
@@ -264,6 +265,12 @@ impl Run<'_> {
                         }
                     }
                 }
+            }
+            for ObjectCall { task, call, .. } in objects {
+                let cause = "S3 in virtual time is not built: run the machine in real time";
+                let error = "S3.SdkClientException".to_owned();
+                let result = Err(TaskError { error, cause: Some(cause.to_owned()) });
+                self.step(Event::Object { task, call, result }, commands);
             }
             for task in waiting {
                 self.step(Event::Queued { task }, commands);

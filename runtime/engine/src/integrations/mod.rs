@@ -3,3 +3,4 @@
 pub mod lambda;
 pub mod lambda_endpoint;
 pub mod lambda_reply;
+pub mod s3;

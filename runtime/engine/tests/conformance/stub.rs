@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use stepgrad_engine::integrations::lambda::{Invoke, InvokeError, InvokeReply};
+use stepgrad_engine::integrations::s3::{
+    ListQuery, Listed, Listing, Object, ObjectError, ObjectStore, Range,
+};
 
 pub(super) struct Stub {
     functions: BTreeMap<String, Value>,
@@ -86,5 +89,85 @@ impl Invoke for Stub {
         payload: Bytes,
     ) -> BoxFuture<'a, Result<InvokeReply, InvokeError>> {
         Box::pin(self.answer(function, payload))
+    }
+}
+
+/// The objects of a case, in memory.
+pub(super) struct Objects {
+    buckets: Mutex<BTreeMap<String, BTreeMap<String, Bytes>>>,
+}
+
+impl Objects {
+    pub(super) fn new(objects: &Value) -> Self {
+        let mut buckets: BTreeMap<String, BTreeMap<String, Bytes>> = BTreeMap::new();
+        for (bucket, objects) in objects.as_object().into_iter().flatten() {
+            let bucket = buckets.entry(bucket.clone()).or_default();
+            for (key, body) in objects.as_object().into_iter().flatten() {
+                bucket.insert(key.clone(), body.as_str().unwrap().to_owned().into());
+            }
+        }
+        Self { buckets: Mutex::new(buckets) }
+    }
+
+    fn with<T>(&self, bucket: &str, work: impl FnOnce(&mut BTreeMap<String, Bytes>) -> T) -> Result<T, ObjectError> {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        buckets.get_mut(bucket).map(work).ok_or_else(|| ObjectError::known("NoSuchBucket"))
+    }
+
+    fn body(&self, bucket: &str, key: &str) -> Result<Bytes, ObjectError> {
+        self.with(bucket, |objects| objects.get(key).cloned())?.ok_or_else(|| ObjectError::known("NoSuchKey"))
+    }
+}
+
+fn etag() -> String {
+    "\"0\"".to_owned()
+}
+
+impl ObjectStore for Objects {
+    fn get<'a>(&'a self, bucket: &'a str, key: &'a str) -> BoxFuture<'a, Result<Object, ObjectError>> {
+        let body = self.body(bucket, key);
+        let content_type = "binary/octet-stream".to_owned();
+        Box::pin(async { Ok(Object { body: body?, etag: etag(), content_type, modified: 0 }) })
+    }
+
+    fn range<'a>(
+        &'a self,
+        bucket: &'a str,
+        key: &'a str,
+        offset: u64,
+        length: u64,
+    ) -> BoxFuture<'a, Result<Range, ObjectError>> {
+        let body = self.body(bucket, key);
+        Box::pin(async move {
+            let body = body?;
+            let start = usize::try_from(offset).unwrap().min(body.len());
+            let end = (start + usize::try_from(length).unwrap()).min(body.len());
+            Ok(Range { bytes: body.slice(start..end), total: body.len() as u64, version: etag() })
+        })
+    }
+
+    fn put<'a>(
+        &'a self,
+        bucket: &'a str,
+        key: &'a str,
+        body: Bytes,
+        _: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<String, ObjectError>> {
+        let written = self.with(bucket, |objects| objects.insert(key.to_owned(), body));
+        Box::pin(async { written.map(|_| etag()) })
+    }
+
+    fn list<'a>(&'a self, bucket: &'a str, query: &'a ListQuery) -> BoxFuture<'a, Result<Listing, ObjectError>> {
+        let found = self.with(bucket, |objects| {
+            let fits = objects.iter().filter(|(key, _)| key.starts_with(&query.prefix));
+            fits.map(|(key, body)| Listed {
+                key: key.clone(),
+                size: body.len() as u64,
+                etag: etag(),
+                modified: 0,
+            })
+            .collect()
+        });
+        Box::pin(async { Ok(Listing { objects: found?, next: None }) })
     }
 }

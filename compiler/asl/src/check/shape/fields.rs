@@ -132,9 +132,21 @@ const CREDENTIALS: &[Field] = &[path("RoleArn.$", Kind::Query), any("RoleArn", K
 
 const ITEM_READER: &[Field] = &[
     needed("Resource", Kind::Text),
-    any("ReaderConfig", Kind::AnyObject),
+    any("ReaderConfig", Kind::Object(READER_CONFIG)),
     path("Parameters", Kind::Template),
     jsonata("Arguments", Kind::Jsonata),
+];
+
+const READER_CONFIG: &[Field] = &[
+    any("InputType", Kind::Text),
+    any("Transformation", Kind::Text),
+    any("ManifestType", Kind::Text),
+    any("ItemsPointer", Kind::Text),
+    any("CSVDelimiter", Kind::OneOf(&["COMMA", "PIPE", "SEMICOLON", "SPACE", "TAB"])),
+    any("CSVHeaderLocation", Kind::OneOf(&["FIRST_ROW", "GIVEN"])),
+    any("CSVHeaders", Kind::Texts),
+    any("MaxItems", Kind::Setting(0, 100_000_000)),
+    path("MaxItemsPath", Kind::Path),
 ];
 
 const ITEM_BATCHER: &[Field] = &[

@@ -3,6 +3,7 @@
 mod functions;
 mod jsonata;
 mod keep;
+mod objects;
 mod run;
 mod test_state;
 mod validate;

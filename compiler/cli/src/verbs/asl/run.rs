@@ -1,5 +1,6 @@
 //! `stepgrad asl run`: one state machine, from its start to its end, in one line of JSON.
 
+use super::objects::ObjectArgs;
 use super::{Type, functions, read};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -31,6 +32,8 @@ pub(crate) struct Args {
     /// Where functions are called: POST URL/2015-03-31/functions/NAME/invocations.
     #[arg(long, value_name = "URL")]
     lambda_endpoint: Option<String>,
+    #[command(flatten)]
+    objects: ObjectArgs,
     /// A machine that can be started as a child; can be repeated.
     #[arg(long = "machine", value_name = "NAME=FILE", value_parser = parse_machine)]
     machines: Vec<(String, PathBuf)>,
@@ -88,6 +91,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         input,
         seed: 0,
         invoke,
+        objects: args.objects.store()?,
         max_concurrent_invocations: CALLS_AT_ONCE,
         trace: args.trace,
     };

@@ -6,6 +6,7 @@ use super::super::event::TaskId;
 use super::super::failure::Failure;
 use super::super::frame::{Activity, Frame, TaskRun};
 use super::super::history::{Details, EventType};
+use super::super::objects::{ObjectCall, ObjectRequest};
 use super::super::timers::Alarm;
 use serde_json::{Map, Value};
 use stepgrad_asl::Payload;
@@ -46,6 +47,7 @@ impl Core {
             submitted: false,
             invocation: None,
             child: None,
+            object: None,
         };
         match &task.resource {
             Resource::Function(arn) => {
@@ -71,6 +73,15 @@ impl Core {
                     }
                 };
                 self.invoke(here, frame, run, function, payload, ReplyShape::Response);
+                Ok(Work::Suspended)
+            }
+            Resource::S3(action) => {
+                self.schedule_integration(here, frame, &task.resource, &arguments, timeout, heartbeat);
+                let request = ObjectRequest::Action { action: *action, arguments };
+                let call = ObjectCall { task: id, call: 0, request };
+                run.object = Some(call.clone());
+                self.out.push(Command::Object(call));
+                self.await_task(here, frame, run);
                 Ok(Work::Suspended)
             }
             Resource::StartExecution(pattern) => {

@@ -3,6 +3,7 @@
 mod history;
 mod limits;
 pub(crate) mod machines;
+mod map_run;
 mod recovery;
 mod redrive;
 mod simulation;

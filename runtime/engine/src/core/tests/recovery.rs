@@ -114,7 +114,7 @@ fn a_replayed_run_writes_the_same_history() {
         .iter()
         .filter_map(|record| match record {
             Record::Event { attempt, .. } => *attempt,
-            Record::Resumed { .. } => None,
+            Record::Objects { .. } | Record::Resumed { .. } => None,
         })
         .collect();
     assert_eq!(attempts, [0, 1]);

@@ -2,7 +2,7 @@
 //! decides; timers fire when there is nothing else to do.
 
 use crate::core::{
-    Command, Core, Event, ExecutionResult, Invocation, Record, Settings, TaskError, TaskId, Time, recover,
+    Command, Core, Cursor, Event, ExecutionResult, Invocation, ObjectCall, ObjectReply, ObjectRequest, ObjectResult, Page, Record, Settings, TaskError, TaskId, Time, recover,
 };
 use rand::SeedableRng;
 use rand::seq::IndexedRandom;
@@ -20,6 +20,9 @@ pub(super) struct Simulation {
     pub(super) now: Time,
     pub(super) waiting: BTreeMap<TaskId, Invocation>,
     pub(super) records: Vec<Record>,
+    pub(super) objects: BTreeMap<(TaskId, u32), ObjectRequest>,
+    /// Every call of S3 that was asked for.
+    pub(super) object_calls: Vec<ObjectCall>,
     /// Every call that was asked for.
     pub(super) calls: Vec<Invocation>,
     pub(super) results: BTreeMap<String, ExecutionResult>,
@@ -58,6 +61,8 @@ impl Simulation {
             core,
             now,
             waiting: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            object_calls: Vec::new(),
             records,
             calls: Vec::new(),
             results: BTreeMap::new(),
@@ -79,8 +84,15 @@ impl Simulation {
                     self.calls.push(invocation.clone());
                     self.waiting.insert(invocation.task, invocation);
                 }
+                Command::Object(call) => {
+                    self.object_calls.push(call.clone());
+                    self.objects.insert((call.task, call.call), call.request);
+                }
                 Command::Cancel(task) => {
-                    assert!(self.waiting.remove(&task).is_some(), "a call is cancelled once");
+                    let calls = self.waiting.len() + self.objects.len();
+                    self.waiting.remove(&task);
+                    self.objects.retain(|(other, _), _| *other != task);
+                    assert!(self.waiting.len() + self.objects.len() < calls, "a call is cancelled once");
                 }
                 Command::Finished { name, result, .. } => {
                     self.results.insert(name.to_string(), result);
@@ -93,6 +105,11 @@ impl Simulation {
     pub(super) fn go_on(&mut self, answer: &dyn Fn(&Invocation) -> Result<Value, TaskError>) -> bool {
         if self.core.is_ready() {
             self.step(Event::Continue);
+            return true;
+        }
+        if let Some(((task, call), request)) = self.objects.pop_first() {
+            self.now += 7;
+            self.step(Event::Object { task, call, result: object_answer(&request) });
             return true;
         }
         let tasks: Vec<TaskId> = self.waiting.keys().copied().collect();
@@ -152,4 +169,24 @@ pub(super) fn answer(invocation: &Invocation) -> Result<Value, TaskError> {
         crate::core::ReplyShape::Payload => payload,
         crate::core::ReplyShape::Response => json!({"Payload": payload, "StatusCode": 200}),
     })
+}
+
+/// Seven items in pages of three; the object `broken` has only one page.
+pub(super) fn object_answer(request: &ObjectRequest) -> ObjectResult {
+    match request {
+        ObjectRequest::Action { action, arguments } => {
+            Ok(ObjectReply::Output(Payload::new(json!({"of": arguments.value(), "action": action.name()}))))
+        }
+        ObjectRequest::Put { .. } => Ok(ObjectReply::Written),
+        ObjectRequest::Page { arguments, cursor, .. } => {
+            let offset = cursor.as_ref().map_or(0, |cursor| cursor.offset);
+            if offset > 0 && arguments.value()["Key"] == "broken" {
+                return Err(TaskError { error: "S3".to_owned(), cause: Some("gone".to_owned()) });
+            }
+            let end = (offset + 3).min(7);
+            let items = (offset..end).map(|item| Payload::new(Value::from(item))).collect();
+            let next = (end < 7).then(|| Cursor { offset: end, ..Cursor::default() });
+            Ok(ObjectReply::Page(Page { items, next }))
+        }
+    }
 }

@@ -1,0 +1,91 @@
+//! What the core asks of Amazon S3, and what it is told: for Tasks of `aws-sdk:s3`, and for the readers and writers of
+//! distributed Maps. How an object is fetched and taken apart is the driver's business ([`crate::integrations::s3`]).
+
+use super::event::{TaskError, TaskId};
+use serde::{Deserialize, Serialize};
+use stepgrad_asl::Payload;
+use stepgrad_asl::program::{Format, S3Action};
+
+/// A call of S3. Its outcome comes back as [`super::Event::Object`].
+#[derive(Debug, Clone)]
+pub struct ObjectCall {
+    /// The task; for a distributed Map, its execution and the id of its MapRunStarted event.
+    pub task: TaskId,
+    /// Which of the task's calls: a Task has one, a distributed Map as many as it needs.
+    pub call: u32,
+    /// What is to be done.
+    pub request: ObjectRequest,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone)]
+pub enum ObjectRequest {
+    /// What a Task asks for.
+    Action {
+        /// The action.
+        action: S3Action,
+        /// Its arguments.
+        arguments: Payload,
+    },
+    /// The next items of a distributed Map.
+    Page {
+        /// What is read, and how.
+        format: Format,
+        /// Bucket and Key, or Bucket and Prefix.
+        arguments: Payload,
+        /// Where the page before ended; `None` for the first.
+        cursor: Option<Cursor>,
+    },
+    /// A file of results.
+    Put {
+        /// Where.
+        bucket: String,
+        /// Under what name.
+        key: String,
+        /// JSON or JSON lines.
+        body: String,
+    },
+}
+
+/// What S3 answered.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ObjectReply {
+    /// To [`ObjectRequest::Action`]: the task's output.
+    Output(Payload),
+    /// To [`ObjectRequest::Page`].
+    Page(Page),
+    /// To [`ObjectRequest::Put`].
+    Written,
+}
+
+/// The outcome of a call.
+pub type ObjectResult = Result<ObjectReply, TaskError>;
+
+/// Some of a reader's items.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// In order.
+    pub items: Vec<Payload>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<Cursor>,
+}
+
+/// Where a page begins: all that is needed to go on reading, in another process too.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cursor {
+    /// Bytes of the object that were read; rows of an inventory's file.
+    pub offset: u64,
+    /// The object as it was when it was first read: a changed one is not gone on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The names of the fields, where the first row gives them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headers: Option<Vec<String>>,
+    /// The file of an inventory, from 0.
+    #[serde(default)]
+    pub file: usize,
+    /// The continuation token of a listing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
