@@ -11,8 +11,8 @@ use super::durations::{Call, Durations, function_name};
 use super::history::HistorySink;
 use super::live::{LiveError, LiveResult};
 use crate::core::{
-    Command, Core, Event, ExecutionId, ExecutionResult, Invocation, ObjectCall, Record, Settings, TaskError, TaskId,
-    Time, recover,
+    Command, Core, Event, ExecutionId, ExecutionResult, Invocation, ObjectCall, Record, Settings, TaskError,
+    TaskId, Time, recover,
 };
 use crate::integrations::lambda::{InvokeError, InvokeReply};
 use crate::integrations::lambda_reply;

@@ -109,7 +109,11 @@ impl Objects {
         Self { buckets: Mutex::new(buckets) }
     }
 
-    fn with<T>(&self, bucket: &str, work: impl FnOnce(&mut BTreeMap<String, Bytes>) -> T) -> Result<T, ObjectError> {
+    fn with<T>(
+        &self,
+        bucket: &str,
+        work: impl FnOnce(&mut BTreeMap<String, Bytes>) -> T,
+    ) -> Result<T, ObjectError> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         buckets.get_mut(bucket).map(work).ok_or_else(|| ObjectError::known("NoSuchBucket"))
     }
@@ -157,7 +161,11 @@ impl ObjectStore for Objects {
         Box::pin(async { written.map(|_| etag()) })
     }
 
-    fn list<'a>(&'a self, bucket: &'a str, query: &'a ListQuery) -> BoxFuture<'a, Result<Listing, ObjectError>> {
+    fn list<'a>(
+        &'a self,
+        bucket: &'a str,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Listing, ObjectError>> {
         let found = self.with(bucket, |objects| {
             let fits = objects.iter().filter(|(key, _)| key.starts_with(&query.prefix));
             fits.map(|(key, body)| Listed {

@@ -21,15 +21,14 @@ impl ObjectArgs {
     /// The objects, if it was said where they are.
     pub(crate) fn store(&self) -> Result<Option<Arc<dyn ObjectStore>>, Failure> {
         if let Some(url) = &self.s3_endpoint {
-            let endpoint = S3Endpoint::new(url).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+            let endpoint =
+                S3Endpoint::new(url).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
             return Ok(Some(Arc::new(endpoint)));
         }
         match &self.s3_folder {
             None => Ok(None),
             Some(folder) if folder.is_dir() => Ok(Some(Arc::new(S3Folder::new(folder)))),
-            Some(folder) => {
-                Err(Failure::new(Exit::Usage, format!("{} is not a folder", folder.display())))
-            }
+            Some(folder) => Err(Failure::new(Exit::Usage, format!("{} is not a folder", folder.display()))),
         }
     }
 }

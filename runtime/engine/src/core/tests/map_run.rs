@@ -41,8 +41,16 @@ fn items_are_read_page_by_page() {
     assert_eq!(pages.count(), 3);
     assert_eq!(
         done.types("machine:run"),
-        ["ExecutionStarted", "MapStateEntered", "MapStateStarted", "MapRunStarted", "MapRunSucceeded",
-         "MapStateSucceeded", "MapStateExited", "ExecutionSucceeded"]
+        [
+            "ExecutionStarted",
+            "MapStateEntered",
+            "MapStateStarted",
+            "MapRunStarted",
+            "MapRunSucceeded",
+            "MapStateSucceeded",
+            "MapStateExited",
+            "ExecutionSucceeded"
+        ]
     );
 }
 
@@ -66,23 +74,25 @@ fn selectors_see_the_item_and_where_it_is_from() {
 fn batches() {
     let got = output(&json!({"ItemReader": reader("k"), "ItemBatcher": {"MaxItemsPerBatch": 3}}));
     assert_eq!(got, json!([{"Items": [0, 1, 2]}, {"Items": [3, 4, 5]}, {"Items": [6]}]));
-    let batcher = json!({"MaxInputBytesPerBatch": 34, "BatchInput": {"x.$": "$.x"}});
+    let batcher = json!({"MaxInputBytesPerBatch": 36, "BatchInput": {"x.$": "$.x"}});
     let got = output(&json!({"ItemReader": reader("k"), "ItemBatcher": batcher}));
     for batch in got.as_array().unwrap() {
         assert_eq!(batch["BatchInput"], json!({"x": 1}));
-        assert!(batch.to_string().len() <= 34, "{batch}");
+        assert!(batch.to_string().len() <= 36, "{batch}");
     }
-    let sizes: Vec<usize> = got.as_array().unwrap().iter().map(|batch| batch["Items"].as_array().unwrap().len()).collect();
+    let sizes: Vec<usize> =
+        got.as_array().unwrap().iter().map(|batch| batch["Items"].as_array().unwrap().len()).collect();
     assert_eq!(sizes, [2, 2, 2, 1]);
     let batcher = json!({"MaxItemsPerBatchPath": "$.many"});
-    assert_eq!(output(&json!({"ItemReader": reader("k"), "ItemBatcher": batcher})).as_array().unwrap().len(), 3);
+    assert_eq!(
+        output(&json!({"ItemReader": reader("k"), "ItemBatcher": batcher})).as_array().unwrap().len(),
+        3
+    );
 }
 
 #[test]
 fn results_go_to_files_and_a_manifest() {
-    let writer = |config: Value| {
-        json!({"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket": "out", "Prefix": "jobs"}, "WriterConfig": config})
-    };
+    let writer = |config: Value| json!({"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket": "out", "Prefix": "jobs"}, "WriterConfig": config});
     let files = |config: Value| -> Vec<(String, String)> {
         let done = run(&json!({"ItemReader": reader("k"), "ResultWriter": writer(config)}));
         let result = done.result("machine:run").output.clone().unwrap();
@@ -101,18 +111,27 @@ fn results_go_to_files_and_a_manifest() {
     let whole = files(json!({"OutputType": "JSON", "Transformation": "NONE"}));
     assert!(whole[0].0.starts_with("jobs/") && whole[0].0.ends_with("/SUCCEEDED_0.json"), "{}", whole[0].0);
     let entries: Vec<Value> = serde_json::from_str(&whole[0].1).unwrap();
-    assert_eq!((entries.len(), &entries[2]["Output"], &entries[2]["Status"]), (7, &json!("2"), &json!("SUCCEEDED")));
+    assert_eq!(
+        (entries.len(), &entries[2]["Output"], &entries[2]["Status"]),
+        (7, &json!("2"), &json!("SUCCEEDED"))
+    );
     let manifest: Value = serde_json::from_str(&whole[1].1).unwrap();
     assert_eq!(manifest["ResultFiles"]["SUCCEEDED"][0], json!({"Key": whole[0].0, "Size": whole[0].1.len()}));
     assert_eq!(files(json!({"OutputType": "JSON", "Transformation": "COMPACT"}))[0].1, "[0,1,2,3,4,5,6]");
-    assert_eq!(files(json!({"OutputType": "JSONL", "Transformation": "FLATTEN"}))[0].1, "0\n1\n2\n3\n4\n5\n6\n");
+    assert_eq!(
+        files(json!({"OutputType": "JSONL", "Transformation": "FLATTEN"}))[0].1,
+        "0\n1\n2\n3\n4\n5\n6\n"
+    );
 }
 
 #[test]
 fn a_page_that_cannot_be_read_fails_the_run() {
     let done = run(&json!({"ItemReader": reader("broken")}));
     let result = done.result("machine:run");
-    assert_eq!((result.error.as_deref(), result.cause.as_deref()), (Some("States.ItemReaderFailed"), Some("gone")));
+    assert_eq!(
+        (result.error.as_deref(), result.cause.as_deref()),
+        (Some("States.ItemReaderFailed"), Some("gone"))
+    );
     let types = done.types("machine:run");
     assert!(types.ends_with(&["MapRunFailed", "MapStateFailed", "ExecutionFailed"]), "{types:?}");
 }
@@ -123,7 +142,8 @@ fn failures_are_counted_by_item() {
         "C": {"Type": "Choice", "Choices": [{"Variable": "$.Items[0]", "NumericEquals": 3, "Next": "F"}], "Default": "S"},
         "F": {"Type": "Fail", "Error": "E"}, "S": {"Type": "Succeed"}}});
     let with = |more: Value| {
-        let mut fields = json!({"ItemReader": reader("k"), "ItemBatcher": {"MaxItemsPerBatch": 3}, "ItemProcessor": bad});
+        let mut fields =
+            json!({"ItemReader": reader("k"), "ItemBatcher": {"MaxItemsPerBatch": 3}, "ItemProcessor": bad});
         for (name, value) in more.as_object().unwrap() {
             fields[name] = value.clone();
         }
@@ -138,8 +158,11 @@ fn failures_are_counted_by_item() {
 
 #[test]
 fn a_task_calls_s3() {
-    let machine = [("machine", json!({"StartAt": "T", "States": {"T": {"Type": "Task", "TimeoutSeconds": 9, "End": true,
-        "Resource": "arn:aws:states:::aws-sdk:s3:getObject", "Parameters": {"Bucket": "b", "Key": "k"}}}}))];
+    let machine = [(
+        "machine",
+        json!({"StartAt": "T", "States": {"T": {"Type": "Task", "TimeoutSeconds": 9, "End": true,
+        "Resource": "arn:aws:states:::aws-sdk:s3:getObject", "Parameters": {"Bucket": "b", "Key": "k"}}}}),
+    )];
     let run = Simulation::start(&machine, json!({}), 1).finish();
     assert_eq!(
         run.result("machine:run").output,

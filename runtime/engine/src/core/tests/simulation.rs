@@ -2,7 +2,8 @@
 //! decides; timers fire when there is nothing else to do.
 
 use crate::core::{
-    Command, Core, Cursor, Event, ExecutionResult, Invocation, ObjectCall, ObjectReply, ObjectRequest, ObjectResult, Page, Record, Settings, TaskError, TaskId, Time, recover,
+    Command, Core, Cursor, Event, ExecutionResult, Invocation, ObjectCall, ObjectReply, ObjectRequest,
+    ObjectResult, Page, Record, Settings, TaskError, TaskId, Time, recover,
 };
 use rand::SeedableRng;
 use rand::seq::IndexedRandom;

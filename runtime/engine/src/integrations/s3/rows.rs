@@ -30,6 +30,10 @@ pub(super) struct Taken {
 
 /// The items of a part, or what is wrong with it.
 pub(super) fn take(format: &Format, part: &Part<'_>, headers: Option<&[String]>) -> Result<Taken, String> {
+    // A byte order mark may be cut in two.
+    if part.is_first && !part.at_end && part.bytes.len() < 3 {
+        return Ok(Taken::default());
+    }
     match format {
         Format::Json => array(part),
         Format::JsonLines => lines(part),
