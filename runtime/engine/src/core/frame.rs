@@ -83,7 +83,7 @@ pub(super) struct TaskRun {
     /// The call, to be made again after a recovery.
     pub(super) invocation: Option<super::command::Invocation>,
     /// The call of S3, to be made again after a recovery.
-    pub(super) object: Option<super::objects::ObjectCall>,
+    pub(super) object: Option<Box<super::objects::ObjectCall>>,
     /// The execution it waits for.
     pub(super) child: Option<ExecutionId>,
 }

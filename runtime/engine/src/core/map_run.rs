@@ -127,7 +127,7 @@ impl Core {
                 self.record(here, frame, EventType::MapStateSucceeded, Details::default());
                 Ok(Work::Result(result))
             }
-            Err(failure) => Err(self.run_failed(here, frame, *run, failure)),
+            Err(failure) => Err(self.run_failed(here, frame, &run, failure)),
         }
     }
 
@@ -136,14 +136,14 @@ impl Core {
         &mut self,
         here: &Here,
         frame: &mut Frame,
-        run: MapRun,
+        run: &MapRun,
         failure: Failure,
     ) -> Failure {
         let details =
             Details { error: failure.error.clone(), cause: failure.cause.clone(), ..Details::default() };
         self.record(here, frame, EventType::MapRunFailed, details);
-        self.forget_run(here, &run);
-        self.cancel_run(here.execution, &run);
+        self.forget_run(here, run);
+        self.cancel_run(here.execution, run);
         failure
     }
 
@@ -315,7 +315,7 @@ impl Core {
             self.ask(&here, &mut run, request);
         }
         let work = if run.exceeded() {
-            Err(self.run_failed(&here, &mut frame, *run, exceeded()))
+            Err(self.run_failed(&here, &mut frame, &run, exceeded()))
         } else {
             self.drive(&here, &mut frame, run)
         };
@@ -358,7 +358,7 @@ impl Core {
             Err(TaskError { error: _, cause }) => {
                 let error = if reading { "States.ItemReaderFailed" } else { "States.ResultWriterFailed" };
                 let failure = Failure { error: Some(error.to_owned()), cause };
-                Err(self.run_failed(&here, &mut frame, *run, failure))
+                Err(self.run_failed(&here, &mut frame, &run, failure))
             }
             Ok(ObjectReply::Page(page)) => {
                 run.supply.fill(page);

@@ -404,7 +404,7 @@ impl Core {
                 }
             }
             if let Some(object) = &run.object {
-                self.out.push(Command::Object(object.clone()));
+                self.out.push(Command::Object((**object).clone()));
             }
             if let Some(invocation) = &mut run.invocation {
                 invocation.deadline = run.timeout_seconds.map(|seconds| later(now, seconds));

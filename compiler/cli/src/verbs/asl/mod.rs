@@ -17,7 +17,7 @@ use std::path::Path;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// Run a state machine to its end; one JSON line says how it ended.
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Say all that is wrong with a definition; one JSON line gives the verdict.
     Validate(validate::Args),
     /// Test one state by itself, as AWS's TestState does; one JSON line is the response.

@@ -147,11 +147,11 @@ impl Core {
         };
         let results = match results {
             Ok(results) => results,
-            Err(failure) => return Err(self.run_failed(here, frame, run, failure)),
+            Err(failure) => return Err(self.run_failed(here, frame, &run, failure)),
         };
         if max_items < 0 {
             let failure = Failure::new("States.ItemReaderFailed", "field MaxItems must be positive");
-            return Err(self.run_failed(here, frame, run, failure));
+            return Err(self.run_failed(here, frame, &run, failure));
         }
         if let Some(execution) = self.executions.get_mut(&here.execution) {
             execution.runs.insert(event, here.frame);

@@ -79,7 +79,7 @@ impl Core {
                 self.schedule_integration(here, frame, &task.resource, &arguments, timeout, heartbeat);
                 let request = ObjectRequest::Action { action: *action, arguments };
                 let call = ObjectCall { task: id, call: 0, request };
-                run.object = Some(call.clone());
+                run.object = Some(Box::new(call.clone()));
                 self.out.push(Command::Object(call));
                 self.await_task(here, frame, run);
                 Ok(Work::Suspended)
