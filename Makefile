@@ -5,7 +5,7 @@
 
 CARGO ?= cargo
 PYTHON ?= python3
-STEPGRAD = target/debug/stepgrad
+STEPGRAD = $(or $(CARGO_TARGET_DIR),target)/debug/stepgrad
 
 .PHONY: run test setup build bench bench-engines lint clean
 

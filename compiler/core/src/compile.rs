@@ -97,8 +97,8 @@ fn size(spec: &Spec) -> Size {
     Size { peers, batches, rounds }
 }
 
-/// Batches of the peer with the most samples; only for data that the spec itself describes.
-fn batches_of_the_largest_shard(spec: &Spec) -> Option<u32> {
+/// Samples outside of the held-out set; only for data that the spec itself describes.
+fn training_samples(spec: &Spec) -> Option<u64> {
     if spec.data.format.value != Format::Synthetic {
         return None;
     }
@@ -113,8 +113,13 @@ fn batches_of_the_largest_shard(spec: &Spec) -> Option<u32> {
         Some(Validation::Share(share)) => (samples as f64 * share) as u64,
         _ => 0,
     };
+    Some(samples.saturating_sub(held_out))
+}
+
+/// Batches of the peer with the most samples; only for data that the spec itself describes.
+fn batches_of_the_largest_shard(spec: &Spec) -> Option<u32> {
     let peers = u64::from(spec.topology.peers.value);
-    let training = samples.saturating_sub(held_out);
+    let training = training_samples(spec)?;
     let largest = match spec.data.partition.value {
         Partition::Iid | Partition::ByLabel => training.div_ceil(peers),
         // Nearly everything may fall to one peer.
@@ -144,6 +149,15 @@ fn findings(spec: &Spec, functions: &[Configured], bounds: &Bounds) -> Vec<Diagn
             .at(&place, "even child executions overflow a history of 25,000 events")
             .hint(hint);
         all.push(finding);
+    }
+    if let Some(samples) = training_samples(spec).filter(|samples| *samples < u64::from(peers.value)) {
+        let message = format!("{samples} samples cannot be shared out over {} peers", peers.value);
+        let mut finding =
+            Diagnostic::error(Code::TooFewSamples, message).at(&peers.place(), "more than samples");
+        if let Some(synthetic) = &spec.data.synthetic {
+            finding = finding.also(&synthetic.samples.place(), "the held-out share is taken from these");
+        }
+        all.push(finding.hint("every peer needs at least one sample"));
     }
     // Memory has a finding of its own for each function.
     let over =
@@ -224,7 +238,7 @@ mod tests {
 
     #[test]
     fn the_examples_of_the_pages_give_their_codes_and_the_mended_ones_none() {
-        for code in [Code::Limit, Code::Memory] {
+        for code in [Code::Limit, Code::Memory, Code::TooFewSamples] {
             let examples = code.examples();
             assert!(examples.len() >= 2 && examples.iter().all(|example| example.phase == "compile"));
             assert!(codes(examples[0].text).contains(&code), "{code}");

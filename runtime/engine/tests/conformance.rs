@@ -92,8 +92,10 @@ async fn differences(case: &Value) -> Option<Vec<String>> {
 async fn measure(file: &str, least: f64) {
     let folder = folder();
     if !folder.join("cases").exists() {
-        eprintln!("skipped {file}: the conformance cases are not at {}", folder.display());
-        return;
+        return stepgrad_tests::skip(
+            &format!("conformance::{file}"),
+            "the conformance cases are not beside the project",
+        );
     }
     let only = std::env::var("STEPGRAD_CONFORMANCE_ONLY").unwrap_or_default();
     let cases = cases(&folder, file).into_iter().filter(|case| {
@@ -183,8 +185,10 @@ fn with_times(value: &mut Value) {
 fn teststate() {
     let folder = folder();
     if !folder.join("cases").exists() {
-        eprintln!("skipped teststate: the conformance cases are not at {}", folder.display());
-        return;
+        return stepgrad_tests::skip(
+            "conformance::teststate",
+            "the conformance cases are not beside the project",
+        );
     }
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for mut case in cases(&folder, "teststate") {

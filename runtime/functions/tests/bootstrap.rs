@@ -59,34 +59,6 @@ async fn an_unknown_handler_does_not_start_and_names_those_there_are() {
     host.shutdown().await;
 }
 
-/// `cargo test -p stepgrad-runtime --test bootstrap -- --ignored --nocapture`
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
-#[expect(clippy::print_stdout, clippy::disallowed_methods, reason = "its result")]
-async fn calls_per_second() {
-    let folder = tempfile::tempdir().unwrap();
-    for callers in [1, 8] {
-        let host = host(&folder, &["gradient"]);
-        let run = async |calls: usize| {
-            let tasks = (0..callers).map(|_| {
-                let host = host.clone();
-                tokio::spawn(async move {
-                    for _ in 0..calls {
-                        call(&host, "gradient", json!({})).await;
-                    }
-                })
-            });
-            futures::future::join_all(tasks.collect::<Vec<_>>()).await;
-        };
-        run(20).await;
-        let begin = std::time::Instant::now();
-        run(4000 / callers).await;
-        let rate = 4000.0 / begin.elapsed().as_secs_f64();
-        println!("{callers} callers: {rate:.0} calls/s, {:?}", host.totals());
-        host.shutdown().await;
-    }
-}
-
 /// What is left of a host that was killed: connections that end.
 #[test]
 fn it_ends_when_the_runtime_api_is_gone() {

@@ -105,6 +105,8 @@ codes! {
     Limit = "SG050",
     /// a function has too little memory for the model
     Memory = "SG051",
+    /// fewer samples than peers
+    TooFewSamples = "SG052",
     /// a file that the spec names is not there
     FileMissing = "SG060",
     /// a link leads out of the project

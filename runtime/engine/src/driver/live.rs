@@ -202,7 +202,9 @@ impl Handle {
     /// # Errors
     /// [`LiveError`] where the run itself could not go on.
     pub async fn wait(self) -> Result<LiveResult, LiveError> {
-        let Self { run, control, .. } = self;
+        // A listener that nobody reads would hold on to the latest records.
+        let Self { run, control, listener, .. } = self;
+        drop(listener);
         let result = run.await.unwrap_or(Err(LiveError::Lost));
         drop(control);
         result

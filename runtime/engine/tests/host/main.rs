@@ -6,6 +6,5 @@ mod bench;
 mod endpoint;
 mod failures;
 mod lifecycle;
-mod measure;
 mod queue;
 mod replies;
