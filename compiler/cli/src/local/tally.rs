@@ -1,5 +1,4 @@
 //! What a run costs, added up while it goes on, and what its calls failed of.
-#![expect(clippy::disallowed_methods, reason = "measures")]
 
 use super::logs::Logs;
 use super::meter::Meter;

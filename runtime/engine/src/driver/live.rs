@@ -202,9 +202,7 @@ impl Handle {
     /// # Errors
     /// [`LiveError`] where the run itself could not go on.
     pub async fn wait(self) -> Result<LiveResult, LiveError> {
-        // A listener that nobody reads would hold on to the latest records.
-        let Self { run, control, listener, .. } = self;
-        drop(listener);
+        let Self { run, control } = self;
         let result = run.await.unwrap_or(Err(LiveError::Lost));
         drop(control);
         result
