@@ -38,7 +38,7 @@ impl Weighted {
     fn add(&mut self, tensor: &Tensor, weight: f64) {
         match tensor.dtype {
             Dtype::F32 => {
-                self.sums.iter_mut().zip(singles(tensor)).for_each(|(sum, value)| *sum += value * weight)
+                self.sums.iter_mut().zip(singles(tensor)).for_each(|(sum, value)| *sum += value * weight);
             }
             _ => self.sums.iter_mut().zip(doubles(tensor)).for_each(|(sum, value)| *sum += value * weight),
         }
@@ -92,14 +92,16 @@ impl Mean {
                     Some(weighted) => drop(self.weighted.insert(name, weighted)),
                     // The part of a file would hold on to the whole.
                     None => {
-                        drop(self.counts.insert(name, Tensor { data: tensor.data.to_vec().into(), ..tensor }))
+                        drop(
+                            self.counts.insert(name, Tensor { data: tensor.data.to_vec().into(), ..tensor }),
+                        );
                     }
                 }
                 continue;
             }
             match self.weighted.get_mut(&name) {
                 Some(sum) if (sum.dtype, &sum.shape) == (tensor.dtype, &tensor.shape) => {
-                    sum.add(&tensor, weight)
+                    sum.add(&tensor, weight);
                 }
                 None if self.counts.contains_key(&name) => {}
                 _ => return Err(misfit(&name)),
