@@ -217,6 +217,8 @@ def main():
             fail(f"{error.cmd[0]} exited with {error.returncode}; nothing was installed")
         except OSError as error:
             fail(f"{error}; nothing was installed")
+        except KeyboardInterrupt:
+            fail("interrupted; nothing was installed")
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
