@@ -1,6 +1,7 @@
 //! Functions behind an Invoke endpoint: `POST URL/2015-03-31/functions/NAME/invocations`, as AWS and its emulators
 //! have it. Plain HTTP, unsigned: for endpoints of one's own.
 
+use super::endpoint::{EndpointError, base, chain};
 use super::lambda::{Invoke, InvokeError, InvokeReply};
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -18,13 +19,6 @@ pub struct LambdaEndpoint {
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
-/// The URL cannot be an endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{url:?} is not an endpoint: give an http:// URL")]
-pub struct EndpointError {
-    url: String,
-}
-
 /// More than Lambda's 6 MB with its escapes: a body beyond it is not read.
 const MAX_BODY: usize = 32 * 1_024 * 1_024;
 
@@ -34,13 +28,8 @@ impl LambdaEndpoint {
     /// # Errors
     /// [`EndpointError`] where it is not an `http://` URL.
     pub fn new(url: &str) -> Result<Self, EndpointError> {
-        let error = || EndpointError { url: url.to_owned() };
-        let uri: hyper::Uri = url.parse().map_err(|_| error())?;
-        if uri.scheme_str() != Some("http") || uri.host().is_none() {
-            return Err(error());
-        }
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        Ok(Self { url: url.trim_end_matches('/').to_owned(), client })
+        let url = base(url)?;
+        Ok(Self { url, client: Client::builder(TokioExecutor::new()).build_http() })
     }
 
     async fn call(&self, function: &str, payload: Bytes) -> Result<InvokeReply, InvokeError> {
@@ -81,18 +70,6 @@ fn header(response: &Response<Incoming>, name: &str) -> Option<String> {
 
 fn lost(cause: &str) -> InvokeError {
     InvokeError { error: "Lambda.SdkClientException".to_owned(), cause: cause.to_owned() }
-}
-
-/// An error with what caused it: hyper's own text alone says little.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        // Writing into a String cannot fail.
-        let _ = write!(text, ": {error}");
-        source = error.source();
-    }
-    text
 }
 
 fn refused(status: hyper::StatusCode, kind: Option<&str>, body: &[u8]) -> InvokeError {

@@ -1,6 +1,7 @@
 //! Objects behind an endpoint that speaks S3's protocol: path style, plain HTTP, unsigned: for endpoints of one's own
 //! (AWS: Amazon S3 API reference).
 
+use super::super::endpoint::{EndpointError, base, chain};
 use super::{ListQuery, Listed, Listing, Object, ObjectError, ObjectStore, Range};
 use bytes::Bytes;
 use chrono::DateTime;
@@ -21,13 +22,6 @@ const MAX_BODY: usize = 1_024 * 1_024 * 1_024;
 pub struct S3Endpoint {
     url: String,
     client: Client<HttpConnector, Full<Bytes>>,
-}
-
-/// The URL cannot be an endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{url:?} is not an endpoint: give an http:// URL")]
-pub struct EndpointError {
-    url: String,
 }
 
 struct Answer {
@@ -57,13 +51,8 @@ impl S3Endpoint {
     /// # Errors
     /// [`EndpointError`] where it is not an `http://` URL.
     pub fn new(url: &str) -> Result<Self, EndpointError> {
-        let error = || EndpointError { url: url.to_owned() };
-        let uri: hyper::Uri = url.parse().map_err(|_| error())?;
-        if uri.scheme_str() != Some("http") || uri.host().is_none() {
-            return Err(error());
-        }
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        Ok(Self { url: url.trim_end_matches('/').to_owned(), client })
+        let url = base(url)?;
+        Ok(Self { url, client: Client::builder(TokioExecutor::new()).build_http() })
     }
 
     async fn call(
@@ -110,18 +99,6 @@ fn refused(answer: &Answer) -> ObjectError {
     });
     let known = ObjectError::known(&code);
     ObjectError { message: find("Message").unwrap_or(known.message), code, status: answer.status }
-}
-
-/// An error with what caused it: hyper's own text alone says little.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        // Writing into a String cannot fail.
-        let _ = write!(text, ": {error}");
-        source = error.source();
-    }
-    text
 }
 
 /// As in a path or a query (RFC 3986, section 2.3).
