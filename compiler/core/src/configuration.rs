@@ -49,6 +49,7 @@ pub(crate) fn configuration(spec: &Spec, bounds: &Bounds) -> Training {
         carriers: bounds.carriers,
         rounds_per_segment: bounds.rounds_per_segment,
         retain_rounds: Some(RETAIN_ROUNDS),
+        faults: None,
     }
 }
 

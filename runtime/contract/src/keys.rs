@@ -10,6 +10,12 @@ pub fn training(run: &str) -> String {
     format!("{run}/objects/training.json")
 }
 
+/// What goes wrong in the run ([`crate::faults::Plan`]) as JSON; there in a rerun with faults only.
+#[must_use]
+pub fn faults(run: &str) -> String {
+    format!("{run}/objects/faults.json")
+}
+
 /// A scripted module of the user's, as it was handed in.
 #[must_use]
 pub fn torchscript(run: &str) -> String {

@@ -12,6 +12,7 @@ pub mod digest;
 pub mod error;
 pub mod events;
 pub mod fanout;
+pub mod faults;
 pub mod function;
 pub mod keys;
 pub mod manifest;

@@ -55,6 +55,9 @@ pub struct Training {
     /// Rounds whose objects are kept behind the current one; absent keeps all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retain_rounds: Option<u32>,
+    /// SHA-256 of the fault plan at [`crate::keys::faults`]; absent in a run without faults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faults: Option<String>,
 }
 
 impl Training {

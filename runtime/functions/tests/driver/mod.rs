@@ -56,6 +56,7 @@ pub(crate) fn training() -> Training {
         },
         rounds_per_segment: 5,
         retain_rounds: None,
+        faults: None,
     }
 }
 

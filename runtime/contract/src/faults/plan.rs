@@ -1,0 +1,142 @@
+//! The document.
+
+use super::{Action, Call, Object, Target, Where};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The version of the document.
+pub const VERSION: u32 = 1;
+
+/// What goes wrong in a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Where every random choice of the faults starts.
+    pub seed: u64,
+    /// In the file's order.
+    pub faults: Vec<Fault>,
+}
+
+/// One thing that goes wrong.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// Its name in the file.
+    pub id: String,
+    /// Where.
+    pub at: Target,
+    /// What.
+    #[serde(rename = "do")]
+    pub action: Action,
+}
+
+impl Plan {
+    /// The first fault at `place` that is about `call`.
+    #[must_use]
+    pub fn first(&self, place: Where, call: &Call) -> Option<&Fault> {
+        self.faults.iter().find(|fault| fault.action.acts() == place && fault.at.matches(call))
+    }
+
+    /// The first fault about an operation of `call` on an object.
+    #[must_use]
+    pub fn first_object(&self, call: &Call, object: &Object) -> Option<&Fault> {
+        self.faults.iter().find(|fault| {
+            fault.action.acts() == Where::Object
+                && fault.at.matches(call)
+                && fault.at.matches_object(object)
+                && fault.action.fits(object)
+        })
+    }
+
+    /// A number that depends on the plan's seed, the fault and `coordinates` and on nothing else.
+    #[must_use]
+    pub fn draw(&self, fault: &Fault, coordinates: &[u64]) -> u64 {
+        let mut hasher = Sha256::new();
+        hasher.update(self.seed.to_le_bytes());
+        hasher.update((fault.id.len() as u64).to_le_bytes());
+        hasher.update(&fault.id);
+        coordinates.iter().for_each(|coordinate| hasher.update(coordinate.to_le_bytes()));
+        let digest: [u8; 32] = hasher.finalize().into();
+        digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+}
+
+impl Action {
+    /// Whether the action can happen to such an operation: only a write can be dropped, only a read be stale.
+    #[must_use]
+    pub fn fits(&self, object: &Object) -> bool {
+        match self {
+            Self::Drop {} => object.operation == super::Operation::Put,
+            Self::Stale { .. } => object.operation == super::Operation::Get,
+            _ => true,
+        }
+    }
+}
+
+impl Call {
+    /// The coordinates as numbers, for [`Plan::draw`].
+    #[must_use]
+    pub fn numbers(&self) -> [u64; 5] {
+        let number = |value: Option<u32>| value.map_or(0, u64::from);
+        [
+            self.function as u64,
+            number(self.peer),
+            number(self.round),
+            number(self.batch),
+            u64::from(self.attempt),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fault, Plan};
+    use crate::Function;
+    use crate::faults::{Action, Call, Object, ObjectKind, Operation, Set, Target, When, Where};
+
+    fn fault(id: &str, peer: u32, action: Action) -> Fault {
+        Fault { id: id.to_owned(), at: Target { peer: Some(Set::of([peer])), ..Target::default() }, action }
+    }
+
+    #[test]
+    fn the_first_match_of_a_place_wins() {
+        let plan = Plan {
+            version: super::VERSION,
+            seed: 1,
+            faults: vec![
+                fault("a", 1, Action::Kill { when: When::Before }),
+                fault("b", 2, Action::ColdStart {}),
+                fault("c", 2, Action::Exit { code: 3 }),
+                fault("d", 2, Action::Pause { ms: 1 }),
+                fault("e", 2, Action::Drop {}),
+            ],
+        };
+        let call =
+            Call { function: Function::Combine, peer: Some(2), round: Some(1), batch: None, attempt: 0 };
+        let id = |fault: Option<&Fault>| fault.map(|fault| fault.id.clone());
+        assert_eq!(id(plan.first(Where::Process, &call)).as_deref(), Some("c"));
+        assert_eq!(id(plan.first(Where::Invocation, &call)).as_deref(), Some("b"));
+        assert_eq!(plan.first(Where::Peer, &call), None);
+        let put = Object { operation: Operation::Put, kind: ObjectKind::Published, owner: Some(2) };
+        assert_eq!(id(plan.first_object(&call, &put)).as_deref(), Some("e"));
+        assert_eq!(plan.first_object(&call, &Object { operation: Operation::Get, ..put }), None);
+        let draws = [1, 2].map(|peer| plan.draw(&plan.faults[0], &[peer]));
+        assert_ne!(draws[0], draws[1]);
+    }
+
+    #[test]
+    fn a_plan_comes_back_as_it_was_written() {
+        let at = Target { object: Some(vec![ObjectKind::Gradient]), ..Target::default() };
+        let torn = Fault { id: "torn".to_owned(), at, action: Action::Truncate { bytes: 16 } };
+        let plan = Plan { version: 1, seed: 42, faults: vec![fault("k", 4, Action::Outage {}), torn] };
+        let text = serde_json::to_string(&plan).unwrap();
+        assert_eq!(
+            text,
+            r#"{"version":1,"seed":42,"faults":[{"id":"k","at":{"peer":[{"first":4,"last":4}]},"do":{"outage":{}}},{"id":"torn","at":{"object":["gradient"]},"do":{"truncate":{"bytes":16}}}]}"#
+        );
+        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+        assert!(serde_json::from_str::<Plan>(&text.replace("bytes", "byte")).is_err());
+    }
+}
