@@ -1,7 +1,8 @@
-//! What the engine adds: steps of a loop and calls of an empty function per second, the function in this
-//! process (the engine alone) and in processes of its own (the engine and the host).
+//! What the engine adds: steps of a loop and calls of an empty function per second, the function in this process (the
+//! engine alone) and in processes of its own (the engine and the host). Definitions and inputs are those that
+//! `setup/compare.py` gives to other engines; as there, loading a definition is not part of a run.
 //!
-//!     cargo build --release -p stepgrad-engine --example empty && cargo bench -p stepgrad-engine
+//!     cargo build --release -p stepgrad-engine --example empty && cargo bench -p stepgrad-engine [-- ROUNDS]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout, reason = "a benchmark")]
 
 use bytes::Bytes;
@@ -11,14 +12,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 use stepgrad_asl::document::MachineType;
-use stepgrad_engine::core::Status;
+use stepgrad_asl::program::Program;
+use stepgrad_engine::core::{Settings, Status};
+use stepgrad_engine::driver::history::{Discard as NoHistory, HistoryFile, HistorySink};
+use stepgrad_engine::driver::live::{LiveOptions, start};
 use stepgrad_engine::host::{Discard, FunctionConfig, Host, HostConfig, InvocationRecord};
 use stepgrad_engine::integrations::lambda::{Invoke, InvokeError, InvokeReply};
-use stepgrad_engine::run::{Definition, RunOptions, run};
 
+const LOOP: &str = include_str!("../../../setup/engines/loop.json");
+const MAP: &str = include_str!("../../../setup/engines/map.json");
 const CALLS: usize = 200;
 const STEPS: u32 = 5_000;
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 15;
+/// Of the host's functions at a time.
+const PROCESSES: usize = 8;
 
 /// Answers at once.
 struct Empty;
@@ -36,87 +43,64 @@ impl Invoke for Empty {
     }
 }
 
-fn map() -> Value {
-    json!({
-        "StartAt": "Each",
-        "States": {"Each": {
-            "Type": "Map",
-            "ItemsPath": "$.items",
-            "MaxConcurrency": 40,
-            "ItemProcessor": {
-                "ProcessorConfig": {"Mode": "INLINE"},
-                "StartAt": "Call",
-                "States": {"Call": {
-                    "Type": "Task",
-                    "Resource": "arn:aws:states:::lambda:invoke",
-                    "Parameters": {"FunctionName": "empty", "Payload": {"item.$": "$"}},
-                    "ResultSelector": {},
-                    "TimeoutSeconds": 60,
-                    "End": true,
-                }},
-            },
-            "ResultSelector": {},
-            "End": true,
-        }},
-    })
-}
-
-fn choices() -> Value {
-    json!({
-        "StartAt": "Again",
-        "States": {
-            "Again": {
-                "Type": "Choice",
-                "Choices": [{"Variable": "$.left", "NumericGreaterThan": 0, "Next": "Count"}],
-                "Default": "Done",
-            },
-            "Count": {"Type": "Pass", "Parameters": {"left.$": "States.MathAdd($.left, -1)"}, "Next": "Again"},
-            "Done": {"Type": "Succeed"},
-        },
-    })
-}
-
-async fn timed(definition: &Value, input: Value, invoke: Arc<dyn Invoke>) -> f64 {
-    let text = definition.to_string();
-    let options = RunOptions {
-        definitions: BTreeMap::from([(
-            "main".to_owned(),
-            Definition { text, machine_type: MachineType::Standard },
-        )]),
+async fn timed(
+    program: &Program,
+    input: Value,
+    invoke: Arc<dyn Invoke>,
+    history: Box<dyn HistorySink + Send>,
+) -> f64 {
+    let options = LiveOptions {
+        machines: BTreeMap::from([("main".to_owned(), program.clone())]),
         root: "main".to_owned(),
         execution_name: "bench".to_owned(),
         input,
         seed: 0,
+        settings: Settings::default(),
         invoke,
-        max_concurrent_invocations: 40,
         objects: None,
-        trace: false,
+        max_concurrent_invocations: 40,
+        history,
+        recover: None,
+        shuffle: None,
     };
-    let start = Instant::now();
-    let report = run(options).await.unwrap();
-    assert_eq!(report.result.status, Status::Succeeded, "{:?}", report.result);
-    start.elapsed().as_secs_f64()
+    let clock = Instant::now();
+    let result = start(options).unwrap().wait().await.unwrap();
+    let seconds = clock.elapsed().as_secs_f64();
+    assert_eq!(result.status, Status::Succeeded, "{result:?}");
+    seconds
 }
 
-/// Minimum, median and maximum of what `each` gives.
+/// Minimum, median and maximum.
 fn print(what: &str, unit: &str, mut rates: Vec<f64>) {
     rates.sort_by(f64::total_cmp);
     let (first, middle, last) = (rates[0], rates[rates.len() / 2], rates[rates.len() - 1]);
-    println!("{what:<48} {middle:>9.0} {unit} (median; {first:.0} to {last:.0})");
+    println!("{what:<60} {middle:>9.0} {unit} (median; {first:.0} to {last:.0})");
 }
 
 #[tokio::main]
 async fn main() {
+    let rounds = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(ROUNDS);
+    let load = |definition| Program::load(definition, MachineType::Standard).unwrap();
+    let (choices, map) = (load(LOOP), load(MAP));
     let items = json!({"items": (0..CALLS).collect::<Vec<_>>()});
-    let mut steps = Vec::new();
-    let mut alone = Vec::new();
-    for _ in 0..ROUNDS {
-        let seconds = timed(&choices(), json!({"left": STEPS}), Arc::new(Empty)).await;
-        steps.push(f64::from(2 * STEPS) / seconds);
-        alone.push(CALLS as f64 / timed(&map(), items.clone(), Arc::new(Empty)).await);
+    let folder = tempfile::tempdir().unwrap();
+    let (mut steps, mut alone, mut written) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..=rounds {
+        let file = HistoryFile::create(&folder.path().join(round.to_string())).unwrap();
+        let function = || Arc::new(Empty);
+        let loops = timed(&choices, json!({"left": STEPS}), function(), Box::new(NoHistory)).await;
+        let calls = timed(&map, items.clone(), function(), Box::new(NoHistory)).await;
+        let logged = timed(&map, items.clone(), function(), Box::new(file)).await;
+        // The first round warms up.
+        if round > 0 {
+            steps.push(f64::from(2 * STEPS) / loops);
+            alone.push(CALLS as f64 / calls);
+            written.push(CALLS as f64 / logged);
+        }
     }
     print("loop of Choice and Pass", "transitions/s", steps);
     print("Map of 200 calls, the function in this process", "calls/s", alone);
+    print("the same with its history in a file", "calls/s", written);
 
     let own = std::env::current_exe().unwrap();
     let empty = own.ancestors().nth(2).unwrap().join("examples/empty");
@@ -125,17 +109,17 @@ async fn main() {
         return;
     }
     let function = FunctionConfig { timeout_s: 60, ..FunctionConfig::new("empty") };
-    let config = HostConfig { max_concurrency: 8, ..HostConfig::new(empty) };
+    let config = HostConfig { max_concurrency: PROCESSES, ..HostConfig::new(empty) };
     let host =
         Host::new(config, vec![function], Arc::new(Discard), Arc::new(|_: &InvocationRecord| {})).unwrap();
     let mut hosted = Vec::new();
-    for round in 0..=ROUNDS {
-        let seconds = timed(&map(), items.clone(), Arc::new(host.clone())).await;
+    for round in 0..=rounds {
+        let seconds = timed(&map, items.clone(), Arc::new(host.clone()), Box::new(NoHistory)).await;
         // The first round starts the processes.
         if round > 0 {
             hosted.push(CALLS as f64 / seconds);
         }
     }
-    print("Map of 200 calls, the function in 8 processes", "calls/s", hosted);
+    print(&format!("Map of 200 calls, the function in {PROCESSES} processes"), "calls/s", hosted);
     host.shutdown().await;
 }

@@ -199,6 +199,112 @@ async fn a_token_ends_a_task_that_waits_for_it() {
     assert_eq!(handle.wait().await.unwrap().output, Some(json!("done")));
 }
 
+/// `slow` waits until it is let go; all others answer at once.
+#[derive(Default)]
+struct AtOnce {
+    slow: Notify,
+}
+
+impl Invoke for AtOnce {
+    fn invoke<'a>(
+        &'a self,
+        function: &'a str,
+        payload: Bytes,
+    ) -> BoxFuture<'a, Result<InvokeReply, InvokeError>> {
+        Box::pin(async move {
+            match function {
+                "slow" => self.slow.notified().await,
+                "bell" => self.slow.notify_one(),
+                _ => {}
+            }
+            let executed_version = "$LATEST".to_owned();
+            Ok(InvokeReply { payload, function_error: None, executed_version, request_id: String::new() })
+        })
+    }
+}
+
+/// A Choice that never goes to the state `End`.
+fn choose(other: &str) -> Value {
+    json!({"Type": "Choice", "Choices": [{"Variable": "$", "IsNull": true, "Next": "End"}], "Default": other})
+}
+
+/// A branch that calls without end, and one that calls `slow` and fails. An Express machine: without limit of events.
+fn endless() -> Program {
+    let (mut again, mut slow) = (call("at-once"), call("slow"));
+    (again["Next"], slow["Next"]) = (json!("Bell"), json!("Fail"));
+    let mut bell = call("bell");
+    bell["Next"] = json!("Choose");
+    let choose = choose("Again");
+    let branches = json!([
+        {"StartAt": "Again", "States": {"Again": again, "Bell": bell, "Choose": choose, "End": {"Type": "Succeed"}}},
+        {"StartAt": "Slow", "States": {"Slow": slow, "Fail": {"Type": "Fail", "Error": "Heard"}}},
+    ]);
+    let definition =
+        json!({"StartAt": "P", "States": {"P": {"Type": "Parallel", "Branches": branches, "End": true}}});
+    Program::load(&definition.to_string(), MachineType::Express).unwrap()
+}
+
+#[tokio::test]
+async fn calls_that_reply_at_once_do_not_drown_those_that_do_not() {
+    let mut running = options(endless(), &Arc::default(), Box::new(Collect::default()));
+    running.invoke = Arc::new(AtOnce::default());
+    let result = start(running).unwrap().wait().await.unwrap();
+    assert_eq!((result.status, result.error.as_deref()), (Status::Failed, Some("Heard")));
+}
+
+#[tokio::test]
+async fn a_run_whose_calls_reply_at_once_can_be_aborted() {
+    let mut task = call("at-once");
+    task["Next"] = json!("Choose");
+    let states = json!({"A": task, "Choose": choose("A"), "End": {"Type": "Succeed"}});
+    let again = json!({"StartAt": "A", "States": states});
+    let program = Program::load(&again.to_string(), MachineType::Express).unwrap();
+    let mut running = options(program, &Arc::default(), Box::new(Collect::default()));
+    running.invoke = Arc::new(AtOnce::default());
+    let handle = start(running).unwrap();
+    // The run has its thread to itself until it lets go.
+    tokio::task::yield_now().await;
+    handle.abort("the test is over").await;
+    let result = handle.wait().await.unwrap();
+    assert_eq!((result.status, result.cause.as_deref()), (Status::Aborted, Some("the test is over")));
+    assert!(result.stats.invocations > 0);
+}
+
+/// Counts what was written and not flushed; a call that is made with anything unflushed is noted.
+#[derive(Clone, Default)]
+struct Unflushed(Arc<AtomicUsize>, Arc<AtomicUsize>);
+
+impl HistorySink for Unflushed {
+    fn write(&mut self, _: &Record) -> std::io::Result<()> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.store(0, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+impl Invoke for Unflushed {
+    fn invoke<'a>(&'a self, _: &'a str, payload: Bytes) -> BoxFuture<'a, Result<InvokeReply, InvokeError>> {
+        self.1.fetch_add(self.0.load(Ordering::SeqCst), Ordering::SeqCst);
+        let executed_version = "$LATEST".to_owned();
+        let reply =
+            InvokeReply { payload, function_error: None, executed_version, request_id: String::new() };
+        Box::pin(async { Ok(reply) })
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_made_when_all_before_it_stands_in_the_history() {
+    let sink = Unflushed::default();
+    let mut running = options(machine("last"), &Arc::default(), Box::new(sink.clone()));
+    running.invoke = Arc::new(sink.clone());
+    assert_eq!(start(running).unwrap().wait().await.unwrap().status, Status::Succeeded);
+    assert_eq!(sink.0.load(Ordering::SeqCst), 0, "the end is written too");
+    assert_eq!(sink.1.load(Ordering::SeqCst), 0);
+}
+
 #[tokio::test]
 async fn an_unknown_machine_is_refused() {
     let functions = Arc::new(Functions::default());

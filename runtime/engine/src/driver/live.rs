@@ -15,12 +15,15 @@ use crate::integrations::s3::{self, ObjectStore};
 use bytes::Bytes;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use stepgrad_asl::Payload;
 use stepgrad_asl::program::Program;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// Replies that may wait for the core; calls that have more to say wait with it.
 const REPLY_CAPACITY: usize = 1_024;
@@ -30,6 +33,9 @@ const CONTROL_CAPACITY: usize = 64;
 const OBJECTS_AT_ONCE: usize = 64;
 /// Without a timer the driver looks up now and then all the same.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
+const LONGEST_SLEEP_MS: Time = 3_600_000;
+/// Bounded steps after which others on this thread get their turn.
+const TURNS: u32 = 16;
 
 /// What to run, and with what.
 pub struct LiveOptions {
@@ -248,47 +254,94 @@ impl Run {
         mut orders: mpsc::Receiver<Control>,
     ) -> Result<LiveResult, LiveError> {
         let mut commanded = true;
+        let mut turns = 0;
+        let mut alarm = pin!(tokio::time::sleep(LONGEST_SLEEP));
+        // What `alarm` is set for; it may ring too early, never too late.
+        let mut set_for = now().saturating_add(LONGEST_SLEEP_MS);
         loop {
             self.carry_out(&mut commands)?;
+            if !commands.is_empty() {
+                continue;
+            }
             if self.core.is_ready() {
                 self.core.step(Event::Continue, now(), &mut commands);
-                // Others on this thread get their turn between two bounded steps.
-                tokio::task::yield_now().await;
-                continue;
-            }
-            if self.core.is_idle() {
+            } else if self.core.is_idle() {
                 break;
-            }
-            if let Some((task, result)) = self.replies.next(self.calls.len()) {
-                self.core.step(Event::Replied { task, result }, now(), &mut commands);
+            } else if !self.hand_on(&mut commands) {
+                turns = 0;
+                let next = self.core.next_timer().unwrap_or(Time::MAX);
+                if next < set_for {
+                    alarm.as_mut().reset(Instant::now() + until(next).min(LONGEST_SLEEP));
+                    set_for = next;
+                }
+                tokio::select! {
+                    news = incoming.recv() => {
+                        let mut more = news;
+                        // All that came by now goes to the core together: one write of the history serves them all.
+                        while let Some(news) = more {
+                            self.take_in(news, &mut commands);
+                            more = incoming.try_recv().ok();
+                        }
+                    }
+                    order = orders.recv(), if commanded => match order {
+                        Some(order) => self.core.step(event(order), now(), &mut commands),
+                        // The handle waits, and has nothing more to say.
+                        None => commanded = false,
+                    },
+                    () = &mut alarm => {
+                        alarm.as_mut().reset(Instant::now() + LONGEST_SLEEP);
+                        set_for = now().saturating_add(LONGEST_SLEEP_MS);
+                        self.core.step(Event::TimersDue, now(), &mut commands);
+                    }
+                }
                 continue;
             }
-            let sleep = self.core.next_timer().map_or(LONGEST_SLEEP, until).min(LONGEST_SLEEP);
-            tokio::select! {
-                news = incoming.recv() => match news {
-                    Some(News::Begun(task)) => self.core.step(Event::Begun { task }, now(), &mut commands),
-                    Some(News::Replied(reply)) => {
-                        self.calls.remove(&reply.0);
-                        self.replies.push(reply);
-                    }
-                    Some(News::Object(task, call, result)) => {
-                        self.object_calls.remove(&(task, call));
-                        self.core.step(Event::Object { task, call, result }, now(), &mut commands);
-                    }
-                    // This task holds a sender itself.
-                    None => {}
-                },
-                order = orders.recv(), if commanded => match order {
-                    Some(order) => self.core.step(event(order), now(), &mut commands),
-                    // The handle waits, and has nothing more to say.
-                    None => commanded = false,
-                },
-                () = tokio::time::sleep(sleep) => self.core.step(Event::TimersDue, now(), &mut commands),
+            // Calls that reply at once would keep the thread and this loop: others get their turn after some bounded
+            // steps, and are heard.
+            turns += 1;
+            if turns == TURNS {
+                turns = 0;
+                tokio::task::yield_now().await;
+                while let Ok(news) = incoming.try_recv() {
+                    self.take_in(news, &mut commands);
+                }
+                if let Ok(order) = orders.try_recv() {
+                    self.core.step(event(order), now(), &mut commands);
+                }
             }
         }
         let result = self.result.take().ok_or(LiveError::Lost)?;
         let ExecutionResult { status, output, error, cause } = result;
         Ok(LiveResult { status, output, error, cause, stats: self.core.stats() })
+    }
+
+    /// What a call has to tell; an outcome waits for its turn in the order of replies.
+    fn take_in(&mut self, news: News, commands: &mut Vec<Command>) {
+        match news {
+            News::Begun(task) => self.core.step(Event::Begun { task }, now(), commands),
+            News::Replied(reply) => {
+                self.calls.remove(&reply.0);
+                self.replies.push(reply);
+            }
+            News::Object(task, call, result) => {
+                self.object_calls.remove(&(task, call));
+                self.core.step(Event::Object { task, call, result }, now(), commands);
+            }
+        }
+    }
+
+    /// Gives the core the replies that may go to it now; false if there is none.
+    fn hand_on(&mut self, commands: &mut Vec<Command>) -> bool {
+        let mut handed = false;
+        while let Some((task, result)) = self.replies.next(self.calls.len()) {
+            handed = true;
+            self.core.step(Event::Replied { task, result }, now(), commands);
+            // What follows from this reply comes before what has not been asked for yet.
+            if self.replies.one_by_one() || self.core.is_ready() {
+                break;
+            }
+        }
+        handed
     }
 
     fn carry_out(&mut self, commands: &mut Vec<Command>) -> Result<(), LiveError> {
@@ -345,31 +398,41 @@ impl Run {
     fn call(&mut self, invocation: Invocation, commands: &mut Vec<Command>) {
         let (invoke, permits, sender) =
             (Arc::clone(&self.invoke), Arc::clone(&self.permits), self.sender.clone());
-        let task = invocation.task;
+        let (task, begun) = (invocation.task, sender.clone());
         let permit = Arc::clone(&permits).try_acquire_owned().ok();
         if permit.is_none() {
             self.core.step(Event::Queued { task }, now(), commands);
         }
-        let call = tokio::spawn(async move {
+        let call = async move {
             let _permit = match permit {
                 Some(permit) => permit,
                 None => {
                     // The semaphore is never closed.
-                    let Ok(permit) = permits.acquire_owned().await else { return };
-                    let _ = sender.send(News::Begun(task)).await;
+                    let permit = permits.acquire_owned().await.ok()?;
+                    let _ = begun.send(News::Begun(task)).await;
                     permit
                 }
             };
-            let result = match invoke.answer(&invocation) {
-                Some(answer) => answer,
-                None => {
-                    let payload = Bytes::copy_from_slice(invocation.payload.text().as_bytes());
-                    let reply = invoke.invoke(&invocation.function, payload).await;
-                    lambda_reply::outcome(invocation.shape, reply)
-                }
-            };
+            if let Some(answer) = invoke.answer(&invocation) {
+                return Some(answer);
+            }
+            let payload = Bytes::copy_from_slice(invocation.payload.text().as_bytes());
+            let reply = invoke.invoke(&invocation.function, payload).await;
+            Some(lambda_reply::outcome(invocation.shape, reply))
+        };
+        let mut call = Box::pin(call);
+        // A call that need not wait for anything needs no task of its own; one that does is woken there.
+        if let Poll::Ready(outcome) = call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            if let Some(outcome) = outcome {
+                self.replies.push((task, outcome));
+            }
+            return;
+        }
+        let call = tokio::spawn(async move {
             // A run that has ended wants no replies.
-            let _ = sender.send(News::Replied((invocation.task, result))).await;
+            if let Some(outcome) = call.await {
+                let _ = sender.send(News::Replied((task, outcome))).await;
+            }
         });
         self.calls.insert(task, call);
     }

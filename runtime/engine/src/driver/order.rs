@@ -49,6 +49,11 @@ impl Replies {
         }
     }
 
+    /// Whether what follows from one reply decides which is the next.
+    pub(super) fn one_by_one(&self) -> bool {
+        matches!(self, Self::Shuffled { .. })
+    }
+
     /// The next reply to hand on, with so many calls under way that have not replied.
     pub(super) fn next(&mut self, under_way: usize) -> Option<Reply> {
         match self {
