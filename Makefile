@@ -28,8 +28,8 @@ bench: setup
 	$(CARGO) bench --workspace --bench calls --bench overhead --locked
 
 # The engine beside LocalStack, ministack and npm aws-local-stepfunctions, which are installed into target/engines.
-bench-engines: setup
-	$(PYTHON) setup/compare.py
+bench-engines:
+	CARGO="$(CARGO)" $(PYTHON) setup/compare.py
 
 lint: setup
 	$(CARGO) fmt --all --check
