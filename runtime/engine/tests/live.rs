@@ -153,7 +153,7 @@ async fn a_shuffled_run_comes_to_the_same_end_and_one_seed_to_the_same_history()
                 Record::Event { event, .. } => {
                     format!("{} {:?}", event.event_type.name(), event.details.index)
                 }
-                Record::Objects { .. } | Record::Resumed { .. } => String::new(),
+                Record::Objects { .. } | Record::Resumed { .. } | Record::Fault { .. } => String::new(),
             })
             .collect();
         histories.push(types);

@@ -90,6 +90,6 @@ fn take_abort_back(path: &Path) -> Result<(), Failure> {
 fn kind(line: &[u8]) -> Option<EventType> {
     match serde_json::from_slice(line).ok()? {
         Record::Event { event, .. } => Some(event.event_type),
-        Record::Objects { .. } | Record::Resumed { .. } => None,
+        Record::Objects { .. } | Record::Resumed { .. } | Record::Fault { .. } => None,
     }
 }

@@ -186,6 +186,13 @@ pub enum Record {
         /// When.
         timestamp: Time,
     },
+    /// Something that went wrong on purpose, as whoever did it tells it: of the log only, a recovery passes over it.
+    Fault {
+        /// When.
+        timestamp: Time,
+        /// What.
+        fired: Value,
+    },
 }
 
 impl HistoryEvent {
@@ -385,6 +392,12 @@ impl Serialize for Record {
                 map.serialize_entry("resumed", &timestamp::format(*timestamp))?;
                 map.end()
             }
+            Self::Fault { timestamp, fired } => {
+                let mut map = serializer.serialize_map(Some(2))?;
+                map.serialize_entry("timestamp", &timestamp::format(*timestamp))?;
+                map.serialize_entry("fired", fired)?;
+                map.end()
+            }
         }
     }
 }
@@ -395,6 +408,11 @@ impl<'de> Deserialize<'de> for Record {
         if let Some(time) = map.get("resumed").and_then(Value::as_str) {
             let time = timestamp::parse(time).ok_or_else(|| D::Error::custom("resumed is not a time"))?;
             return Ok(Self::Resumed { timestamp: time.timestamp_millis() });
+        }
+        if let Some(fired) = map.get("fired") {
+            let time = map.get("timestamp").and_then(Value::as_str).and_then(timestamp::parse);
+            let time = time.ok_or_else(|| D::Error::custom("timestamp is not a time"))?;
+            return Ok(Self::Fault { timestamp: time.timestamp_millis(), fired: fired.clone() });
         }
         let execution = map.get("execution").and_then(Value::as_str);
         if let Some(run) = map.get("mapRun").and_then(Value::as_u64) {

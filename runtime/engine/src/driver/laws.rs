@@ -175,7 +175,7 @@ proptest! {
                 Record::Event { execution, event, .. } => {
                     Some((execution.to_string(), event.event_type, event.details.name.clone(), event.details.index))
                 }
-                Record::Objects { .. } | Record::Resumed { .. } => None,
+                Record::Objects { .. } | Record::Resumed { .. } | Record::Fault { .. } => None,
             }).collect();
             types.sort();
             types

@@ -114,7 +114,7 @@ fn a_replayed_run_writes_the_same_history() {
         .iter()
         .filter_map(|record| match record {
             Record::Event { attempt, .. } => *attempt,
-            Record::Objects { .. } | Record::Resumed { .. } => None,
+            Record::Objects { .. } | Record::Resumed { .. } | Record::Fault { .. } => None,
         })
         .collect();
     assert_eq!(attempts, [0, 1]);
@@ -146,6 +146,27 @@ fn a_timeout_that_was_put_off_does_not_confuse_a_replay() {
     let run = run.finish();
     assert_eq!(run.result("machine:run").status, Status::Succeeded);
     every_cut_recovers(&machines, &run);
+}
+
+#[test]
+fn faults_in_the_log_change_nothing_in_a_recovery() {
+    let machines = [(
+        "machine",
+        json!({"StartAt": "T", "States": {"T": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke",
+            "TimeoutSeconds": 9, "Parameters": {"FunctionName": "flaky"}, "Retry": [{"ErrorEquals": ["Flaky"]}], "End": true}}}),
+    )];
+    let run = Simulation::start(&machines, json!({}), 1).finish();
+    for cut in 1..=run.records.len() {
+        let fault = Record::Fault { timestamp: run.now, fired: json!({"fault": "lost", "action": "kill"}) };
+        let with_faults: Vec<Record> =
+            run.records[..cut].iter().flat_map(|record| [record.clone(), fault.clone()]).collect();
+        let lines: String =
+            with_faults.iter().map(|record| serde_json::to_string(record).unwrap() + "\n").collect();
+        let read = read_records(&lines).unwrap();
+        assert_eq!(read.iter().filter(|record| matches!(record, Record::Fault { .. })).count(), cut);
+        let recovered = Simulation::recovered(&machines, &read, run.now, 1).finish();
+        assert_eq!(recovered.result("machine:run").output, run.result("machine:run").output);
+    }
 }
 
 #[test]
