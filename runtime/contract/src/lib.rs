@@ -17,6 +17,7 @@ pub mod function;
 pub mod keys;
 pub mod manifest;
 pub mod progress;
+pub mod schedule;
 pub mod tensors;
 pub mod training;
 

@@ -11,7 +11,6 @@ pub mod handlers;
 pub mod losses;
 pub mod models;
 pub mod optimizers;
-pub mod schedule;
 pub mod seeds;
 pub mod serve;
 pub mod store;

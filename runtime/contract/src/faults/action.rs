@@ -26,6 +26,9 @@ pub enum Action {
         /// Refused while so many calls are at work; absent refuses every call that the fault is about.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         above: Option<u32>,
+        /// The share of these calls, in percent, each drawn by itself; absent is all of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        percent: Option<u32>,
     },
     /// The event is delivered twice; the first answer counts.
     Duplicate {

@@ -36,7 +36,19 @@ impl Plan {
     /// The first fault at `place` that is about `call`.
     #[must_use]
     pub fn first(&self, place: Where, call: &Call) -> Option<&Fault> {
-        self.faults.iter().find(|fault| fault.action.acts() == place && fault.at.matches(call))
+        self.faults.iter().find(|fault| {
+            fault.action.acts() == place && fault.at.matches(call) && self.is_drawn(fault, call)
+        })
+    }
+
+    /// Whether the call is of the share that the fault is about.
+    fn is_drawn(&self, fault: &Fault, call: &Call) -> bool {
+        match fault.action {
+            Action::Throttle { percent: Some(percent), .. } => {
+                self.draw(fault, &call.numbers()) % 100 < u64::from(percent)
+            }
+            _ => true,
+        }
     }
 
     /// The first fault about an operation of `call` on an object.
@@ -124,6 +136,28 @@ mod tests {
         assert_eq!(plan.first_object(&call, &Object { operation: Operation::Get, ..put }), None);
         let draws = [1, 2].map(|peer| plan.draw(&plan.faults[0], &[peer]));
         assert_ne!(draws[0], draws[1]);
+    }
+
+    #[test]
+    fn a_share_of_the_calls_is_drawn_one_by_one() {
+        let throttle = Action::Throttle { above: None, percent: Some(20) };
+        let plan = Plan { version: super::VERSION, seed: 1, faults: vec![fault("t", 2, throttle)] };
+        let drawn = |plan: &Plan| -> Vec<u32> {
+            let hit = |round: &u32| {
+                let call = Call {
+                    function: Function::Gradient,
+                    peer: Some(2),
+                    round: Some(*round),
+                    batch: Some(1),
+                    attempt: 0,
+                };
+                plan.first(Where::Invocation, &call).is_some()
+            };
+            (1..=1_000).filter(hit).collect()
+        };
+        assert!((150..250).contains(&drawn(&plan).len()), "{}", drawn(&plan).len());
+        assert_eq!(drawn(&plan), drawn(&plan.clone()));
+        assert_ne!(drawn(&plan), drawn(&Plan { seed: 2, ..plan }));
     }
 
     #[test]

@@ -3,13 +3,13 @@
 
 use super::invalid_event;
 use crate::models::{Input, Replica, Start};
-use crate::schedule::{Schedule, Work};
 use crate::store::Store;
 use crate::{data, seeds, torch};
 use bytes::Bytes;
 use stepgrad_contract::fanout::Choice;
 use stepgrad_contract::manifest::Manifest;
 use stepgrad_contract::progress::{Members, Progress};
+use stepgrad_contract::schedule::{Schedule, Work};
 use stepgrad_contract::tensors::TensorFile;
 use stepgrad_contract::training::{Algorithm, Architecture, Optimizer, Topology, Training, VERSION};
 use stepgrad_contract::{ErrorKind, FunctionError, keys};

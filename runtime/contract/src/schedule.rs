@@ -5,9 +5,9 @@
 //! without any. With `Epochs(k)` a round is whole passes. A place counts on through the `local_epochs` passes
 //! of an epoch of model averaging: with n batches, place n+1 is the first of the second pass.
 
-use stepgrad_contract::manifest::Manifest;
-use stepgrad_contract::training::{Algorithm, Every, Training};
-use stepgrad_contract::{ErrorKind, FunctionError};
+use crate::manifest::Manifest;
+use crate::training::{Algorithm, Every, Training};
+use crate::{ErrorKind, FunctionError};
 
 /// The rounds of a training.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +115,42 @@ impl Schedule {
         self.epochs_after(round) >= self.epochs
     }
 
+    /// The last round.
+    #[must_use]
+    pub fn last_round(&self) -> u32 {
+        match self.every {
+            Every::Batches(_) => self.rounds_per_epoch().saturating_mul(self.epochs),
+            Every::Epochs(epochs) => self.epochs.div_ceil(epochs.max(1)),
+        }
+    }
+
+    /// The first and the last round in which some batch of `epoch` is worked on.
+    #[must_use]
+    pub fn rounds_of(&self, epoch: u32) -> (u32, u32) {
+        match self.every {
+            Every::Batches(_) => {
+                let rounds = self.rounds_per_epoch();
+                (
+                    epoch.saturating_sub(1).saturating_mul(rounds).saturating_add(1),
+                    epoch.saturating_mul(rounds),
+                )
+            }
+            Every::Epochs(epochs) => {
+                let round = epoch.div_ceil(epochs.max(1));
+                (round, round)
+            }
+        }
+    }
+
+    /// The highest place that any peer works on in any round.
+    #[must_use]
+    pub fn last_place(&self) -> u32 {
+        let peers = 1..=u32::try_from(self.shards.len()).unwrap_or(u32::MAX);
+        let rounds = 1..=self.rounds_per_epoch();
+        let places = peers.flat_map(|peer| rounds.clone().map(move |round| (round, peer)));
+        places.map(|(round, peer)| self.work(round, peer).last).max().unwrap_or(0)
+    }
+
     /// Batches of a peer's shard; 0 for a peer that is not there.
     #[must_use]
     pub fn batches(&self, peer: u32) -> u32 {
@@ -162,7 +198,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::{Schedule, Work};
-    use stepgrad_contract::training::Every;
+    use crate::training::Every;
 
     fn schedule(shards: &[u32], epochs: u32, passes: u32, every: Every) -> Schedule {
         Schedule { shards: shards.to_vec(), epochs, passes, every }
@@ -188,6 +224,8 @@ mod tests {
             [0, 0, 1, 1, 1, 2, 2, 2, 3]
         );
         assert_eq!((schedule.is_last(8), schedule.is_last(9)), (false, true));
+        assert_eq!((schedule.last_round(), schedule.last_place()), (9, 12));
+        assert_eq!((schedule.rounds_of(1), schedule.rounds_of(3)), ((1, 3), (7, 9)));
         assert!(schedule.ends_epoch(0) && schedule.ends_epoch(3) && !schedule.ends_epoch(4));
     }
 
@@ -197,6 +235,8 @@ mod tests {
         assert_eq!(schedule.work(1, 1), Work { epoch: 1, first: 1, last: 12 });
         assert_eq!(schedule.work(3, 2), Work { epoch: 5, first: 1, last: 4 }, "the last round is shorter");
         assert_eq!((1..=3).map(|round| schedule.epochs_after(round)).collect::<Vec<_>>(), [2, 4, 5]);
+        assert_eq!((schedule.last_round(), schedule.last_place()), (3, 12));
+        assert_eq!((schedule.rounds_of(4), schedule.rounds_of(5)), ((2, 2), (3, 3)));
         let work = schedule.work(2, 2);
         let passes: Vec<_> = work.places().map(|place| schedule.pass(2, work, place)).collect();
         assert_eq!(passes, [(5, 1), (5, 2), (6, 1), (6, 2), (7, 1), (7, 2), (8, 1), (8, 2)]);
