@@ -65,8 +65,13 @@ pub enum EvaluationError {
         input: String,
     },
     /// A JSONata expression has no value, or none that can be used.
-    #[error("{0}")]
-    Jsonata(String),
+    #[error("{message}")]
+    Jsonata {
+        /// What is wrong.
+        message: String,
+        /// The field that the expression stands in, as `Output/total`.
+        location: String,
+    },
     /// A value of the input is not what the state needs: a rule's operand, a time, a count.
     #[error("{0}")]
     Unfit(String),
@@ -86,7 +91,16 @@ impl EvaluationError {
             | Self::Selection { .. }
             | Self::VariableNotFound(_)
             | Self::Unfit(_) => "States.Runtime",
-            Self::Jsonata(_) => "States.QueryEvaluationError",
+            Self::Jsonata { .. } => "States.QueryEvaluationError",
+        }
+    }
+
+    /// The field that a JSONata expression without a usable value stands in.
+    #[must_use]
+    pub fn location(&self) -> Option<&str> {
+        match self {
+            Self::Jsonata { location, .. } => Some(location),
+            _ => None,
         }
     }
 }

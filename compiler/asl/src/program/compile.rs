@@ -234,6 +234,7 @@ impl Compiler {
         let field = |name: &str| pointer_push(pointer, name);
         let assign = parts.assign.or(parts.common.and_then(|common| common.assign.as_ref()));
         let assign = assign.and_then(Value::as_object);
+        let within = place(pointer.strip_prefix(here.pointer.as_str()).unwrap_or_default());
         Flow(match here.language {
             QueryLanguage::JSONPath => {
                 let assign = assign.into_iter().flatten().filter_map(|(name, value)| {
@@ -268,7 +269,7 @@ impl Compiler {
             }
             QueryLanguage::JSONata => {
                 let assign = assign.into_iter().flatten().filter_map(|(name, value)| {
-                    let place = format!("Assign/{name}");
+                    let place = format!("{within}Assign/{name}");
                     let compiled = self.templates(
                         JsonataTemplate::compile(value, &place),
                         &pointer_push(&field("Assign"), name),
@@ -282,7 +283,10 @@ impl Compiler {
                         self.templates(JsonataTemplate::compile(value, "Arguments"), &field("Arguments"))
                     }),
                     output: output.and_then(|value| {
-                        self.templates(JsonataTemplate::compile(value, "Output"), &field("Output"))
+                        self.templates(
+                            JsonataTemplate::compile(value, &format!("{within}Output")),
+                            &field("Output"),
+                        )
                     }),
                     assign,
                 })
@@ -542,6 +546,14 @@ fn placeholder(name: &str) -> State {
         catch: Vec::new(),
         next: None,
         kind: Kind::Succeed,
+    }
+}
+
+/// The rule or catcher that a pointer within a state leads to, as errors name it: `/Catch/1` is `Catch[1]/`.
+fn place(pointer: &str) -> String {
+    match pointer.strip_prefix('/').and_then(|pointer| pointer.split_once('/')) {
+        Some((field, index)) => format!("{field}[{index}]/"),
+        None => String::new(),
     }
 }
 

@@ -241,6 +241,8 @@ impl Core {
                     members.insert(key.to_owned(), Value::from(text));
                 }
             }
+            // As recorded: the text that a failed task's cause is has the names in order.
+            members.sort_keys();
         }
         let result = if status == Status::Succeeded {
             Ok(Payload::new(description))

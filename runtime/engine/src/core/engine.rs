@@ -436,6 +436,17 @@ impl Core {
         self.record_attempt(here, frame, event_type, details, None)
     }
 
+    /// Writes an event beside the frame's line of control: what follows does not lead back to it.
+    pub(super) fn record_beside(
+        &mut self,
+        here: &Here,
+        frame: &Frame,
+        event_type: EventType,
+        details: Details,
+    ) -> u64 {
+        self.record_after(here.execution, frame.previous_event, event_type, details, None)
+    }
+
     pub(super) fn record_attempt(
         &mut self,
         here: &Here,

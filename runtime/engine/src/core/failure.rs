@@ -10,17 +10,26 @@ use stepgrad_asl::Payload;
 use stepgrad_asl::expression::EvaluationError;
 use stepgrad_asl::program::{Kind, Outcome, State};
 
+/// The error that nothing catches, and that ends an execution without a word on the states that stand.
+pub(super) const RUNTIME: &str = "States.Runtime";
+
 /// How a state failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
     /// `None` for a Fail state without one.
     pub(super) error: Option<String>,
     pub(super) cause: Option<String>,
+    /// The field with a JSONata expression without a usable value, until the history says so.
+    pub(super) location: Option<String>,
 }
 
 impl Failure {
     pub(super) fn new(error: &str, cause: impl Into<String>) -> Self {
-        Self { error: Some(error.to_owned()), cause: Some(cause.into()) }
+        Self::of(Some(error.to_owned()), Some(cause.into()))
+    }
+
+    pub(super) fn of(error: Option<String>, cause: Option<String>) -> Self {
+        Self { error, cause, location: None }
     }
 
     /// An error of the state's own making, in AWS's words.
@@ -33,7 +42,8 @@ impl Failure {
     }
 
     pub(super) fn of_evaluation(state: &State, frame: &Frame, error: &EvaluationError) -> Self {
-        Self::of_state(state, frame, error.name(), &error.to_string())
+        let location = error.location().map(str::to_owned);
+        Self { location, ..Self::of_state(state, frame, error.name(), &error.to_string()) }
     }
 
     pub(super) fn too_large(name: &str) -> Self {
@@ -60,17 +70,9 @@ impl Failure {
 
 impl Core {
     /// The frame's state has failed.
-    pub(super) fn fail(&mut self, here: &Here, mut frame: Frame, failure: Failure) {
+    pub(super) fn fail(&mut self, here: &Here, mut frame: Frame, mut failure: Failure) {
         let Ok(state) = here.state(&frame) else { return };
-        if failure.error.as_deref() == Some("States.QueryEvaluationError") {
-            let details = Details {
-                error: failure.error.clone(),
-                cause: failure.cause.clone(),
-                state: Some(state.name.clone()),
-                ..Details::default()
-            };
-            self.record(here, &mut frame, EventType::EvaluationFailed, details);
-        }
+        self.evaluation_failed(here, &mut frame, &mut failure);
         let error = failure.error.as_deref().unwrap_or_default();
         if let Some(delay) = retry(self.seed, here, state, &mut frame, error) {
             let timer =
@@ -80,15 +82,8 @@ impl Core {
             self.settle_waiting(here, frame);
             return;
         }
-        // As recorded: a state that fails with States.Runtime has no event of its own.
-        match state.kind {
-            _ if error == "States.Runtime" => {}
-            Kind::Map(_) => self.record_failure(here, &mut frame, EventType::MapStateFailed, &failure),
-            Kind::Parallel(_) => {
-                self.record_failure(here, &mut frame, EventType::ParallelStateFailed, &failure);
-            }
-            _ => {}
-        }
+        let before = frame.previous_event;
+        self.state_failed(here, &mut frame, error);
         if let Some(catcher) = state.catch.iter().find(|catcher| catcher.is_for(error)) {
             let raw = frame.input.clone();
             let output = failure.output();
@@ -99,7 +94,13 @@ impl Core {
                 .and_then(|produced| within_limit(state, &produced.output).map(|()| produced));
             match produced {
                 Ok(produced) => self.leave(here, frame, produced, Some(catcher.next)),
-                Err(failure) => self.fail_scope(here, frame, failure),
+                // As AWS writes it: from where the state stood, and the state fails once more.
+                Err(mut failure) => {
+                    frame.previous_event = before;
+                    self.evaluation_failed(here, &mut frame, &mut failure);
+                    self.state_failed(here, &mut frame, failure.error.as_deref().unwrap_or_default());
+                    self.fail_scope(here, frame, failure);
+                }
             }
             return;
         }
@@ -110,10 +111,29 @@ impl Core {
         self.settle(here, frame, Ok(super::engine::Work::Suspended));
     }
 
-    fn record_failure(&mut self, here: &Here, frame: &mut Frame, event_type: EventType, failure: &Failure) {
-        let details =
-            Details { error: failure.error.clone(), cause: failure.cause.clone(), ..Details::default() };
-        self.record(here, frame, event_type, details);
+    /// Says once of a JSONata expression that it has no usable value, in the state that it belongs to.
+    fn evaluation_failed(&mut self, here: &Here, frame: &mut Frame, failure: &mut Failure) {
+        let Some(location) = failure.location.take() else { return };
+        let details = Details {
+            error: failure.error.clone(),
+            cause: failure.cause.clone(),
+            state: here.state(frame).ok().map(|state| state.name.clone()),
+            location: Some(location),
+            ..Details::default()
+        };
+        self.record(here, frame, EventType::EvaluationFailed, details);
+    }
+
+    /// The event of a Map or Parallel that fails. As recorded: one that fails with States.Runtime has none.
+    fn state_failed(&mut self, here: &Here, frame: &mut Frame, error: &str) {
+        let event_type = match here.state(frame).map(|state| &state.kind) {
+            Ok(Kind::Map(_)) => EventType::MapStateFailed,
+            Ok(Kind::Parallel(_)) => EventType::ParallelStateFailed,
+            _ => return,
+        };
+        if error != RUNTIME {
+            self.record(here, frame, event_type, Details::default());
+        }
     }
 
     /// Nothing catches the failure in this scope.
@@ -121,6 +141,12 @@ impl Core {
         if self.hold_at_failure(here, &mut frame, &failure) {
             self.put(here, frame);
             return;
+        }
+        if frame.parent.is_some()
+            && failure.error.as_deref() != Some(RUNTIME)
+            && here.state(&frame).is_ok_and(|state| matches!(state.kind, Kind::Task(_)))
+        {
+            self.record_beside(here, &frame, EventType::TaskStateAborted, Details::default());
         }
         if let Some(execution) = self.executions.get_mut(&here.execution) {
             execution.frames.remove(here.frame);

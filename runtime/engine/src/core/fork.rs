@@ -1,9 +1,10 @@
 //! Frames that a Parallel or Map state has running for it: how they start, end and fail.
 
+use super::abort::iteration;
 use super::arena::FrameId;
 use super::engine::{Core, Here, Ready, Work};
 use super::execution::{Execution, ExecutionId};
-use super::failure::Failure;
+use super::failure::{Failure, RUNTIME};
 use super::frame::{Activity, Fork, ForkWork, Frame, Item, Variables};
 use super::history::{Details, EventType};
 use super::map_run::selected;
@@ -30,7 +31,7 @@ impl Core {
                     fork.running.insert(index, running);
                 }
                 Err(failure) => {
-                    self.cancel_running(here, fork);
+                    self.abort_running(here, frame, fork, &failure);
                     return Err(failure);
                 }
             }
@@ -114,7 +115,8 @@ impl Core {
         frame.previous_event = previous;
         let is_map = matches!(fork.work, ForkWork::Map { .. });
         if is_map {
-            self.iteration(&here, &mut frame, EventType::MapIterationSucceeded, index);
+            let details = iteration(here.state(&frame).ok(), index);
+            self.record(&here, &mut frame, EventType::MapIterationSucceeded, details);
         }
         self.next_or_result(&here, frame, fork);
     }
@@ -131,7 +133,7 @@ impl Core {
             ForkWork::Parallel { .. } => EventType::ParallelStateSucceeded,
             ForkWork::Map { .. } => EventType::MapStateSucceeded,
         };
-        self.record(here, &mut frame, event_type, Details::default());
+        self.record_beside(here, &frame, event_type, Details::default());
         if self.will_be_redriven(here.execution) {
             // Should the state fail with these results, a redrive goes on with them.
             frame.activity = Activity::Fork(fork.clone());
@@ -154,26 +156,15 @@ impl Core {
         let Activity::Fork(mut fork) = std::mem::replace(&mut frame.activity, Activity::Work) else { return };
         fork.running.remove(&index);
         frame.previous_event = previous;
-        let is_map = matches!(fork.work, ForkWork::Map { .. });
-        if is_map {
-            self.iteration(&here, &mut frame, EventType::MapIterationFailed, index);
+        if matches!(fork.work, ForkWork::Map { .. }) && failure.error.as_deref() != Some(RUNTIME) {
+            let details = iteration(here.state(&frame).ok(), index);
+            self.record_beside(&here, &frame, EventType::MapIterationFailed, details);
         }
-        let others: Vec<usize> = fork.running.keys().copied().collect();
-        self.cancel_running(&here, &mut fork);
-        if is_map {
-            for other in others {
-                self.iteration(&here, &mut frame, EventType::MapIterationAborted, other);
-            }
-        }
+        self.abort_running(&here, &frame, &mut fork, &failure);
         self.settle(&here, frame, Err(failure));
     }
 
-    fn iteration(&mut self, here: &Here, frame: &mut Frame, event_type: EventType, index: usize) {
-        let name = here.state(frame).ok().map(|state| state.name.clone());
-        self.record(here, frame, event_type, Details { name, index: Some(index), ..Details::default() });
-    }
-
-    fn cancel_running(&mut self, here: &Here, fork: &mut Fork) {
+    pub(super) fn cancel_running(&mut self, here: &Here, fork: &mut Fork) {
         let Some(mut execution) = self.executions.remove(&here.execution) else { return };
         self.cancel_all(&mut execution, here.execution, std::mem::take(&mut fork.running));
         self.executions.insert(here.execution, execution);

@@ -73,6 +73,7 @@ event_types! {
     MapRunStarted "mapRunStarted",
     MapRunSucceeded "mapRunSucceeded",
     MapRunFailed "mapRunFailed",
+    MapRunAborted "mapRunAborted",
     MapIterationStarted "mapIterationStarted",
     MapIterationSucceeded "mapIterationSucceeded",
     MapIterationFailed "mapIterationFailed",
@@ -136,7 +137,9 @@ pub struct Details {
     pub role_arn: Option<String>,
     /// The state whose expression failed.
     pub state: Option<Name>,
-    /// Of an execution that was redriven: how often by now.
+    /// The field whose JSONata expression has no usable value.
+    pub location: Option<String>,
+    /// Of an execution or a Map Run that was redriven: how often by now.
     pub redrive_count: Option<u32>,
 }
 
@@ -283,6 +286,7 @@ impl Details {
             map_run_arn: text("mapRunArn"),
             role_arn: text("roleArn"),
             state: name("state"),
+            location: text("location"),
             redrive_count: number("redriveCount").and_then(|count| u32::try_from(count).ok()),
         })
     }
@@ -347,6 +351,7 @@ impl Serialize for Details {
         entry(&mut map, "cause", self.cause.as_deref())?;
         entry(&mut map, "mapRunArn", self.map_run_arn.as_deref())?;
         entry(&mut map, "roleArn", self.role_arn.as_deref())?;
+        entry(&mut map, "location", self.location.as_deref())?;
         entry(&mut map, "state", self.state.as_deref())?;
         entry(&mut map, "redriveCount", self.redrive_count)?;
         map.end()

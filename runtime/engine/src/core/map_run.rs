@@ -123,8 +123,10 @@ impl Core {
             }
             Ok(Some(result)) => {
                 self.forget_run(here, &run);
-                self.record(here, frame, EventType::MapRunSucceeded, Details::default());
-                self.record(here, frame, EventType::MapStateSucceeded, Details::default());
+                let succeeded =
+                    self.record_beside(here, frame, EventType::MapRunSucceeded, Details::default());
+                let ended = EventType::MapStateSucceeded;
+                self.record_after(here.execution, succeeded, ended, Details::default(), None);
                 Ok(Work::Result(result))
             }
             Err(failure) => Err(self.run_failed(here, frame, &run, failure)),
@@ -357,7 +359,7 @@ impl Core {
         let work = match result {
             Err(TaskError { error: _, cause }) => {
                 let error = if reading { "States.ItemReaderFailed" } else { "States.ResultWriterFailed" };
-                let failure = Failure { error: Some(error.to_owned()), cause };
+                let failure = Failure::of(Some(error.to_owned()), cause);
                 Err(self.run_failed(&here, &mut frame, &run, failure))
             }
             Ok(ObjectReply::Page(page)) => {

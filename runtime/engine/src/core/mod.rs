@@ -7,6 +7,7 @@
 //! - `states`: what each type of state does
 //! - [`recovery`]: a recorded history becomes a core again; [`redrive`]: also one that ended badly
 
+mod abort;
 mod arena;
 mod arn;
 mod child;

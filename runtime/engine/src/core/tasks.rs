@@ -118,7 +118,7 @@ impl Core {
         let Some((frame, _, resource)) = self.waiting(task) else { return };
         let resource = resource.clone();
         let Some((here, mut frame)) = self.take_task(task, frame) else { return };
-        let result = result.map_err(|error| Failure { error: Some(error.error), cause: error.cause });
+        let result = result.map_err(|error| Failure::of(Some(error.error), error.cause));
         let work = match result {
             Ok(output) if output.text().len() > limits::MAX_PAYLOAD => {
                 let name = if matches!(resource, Resource::Function(_)) {
@@ -197,7 +197,7 @@ impl Core {
             }
             self.cancel_task(execution, &run);
         }
-        let failure = Failure { error: Some(error.to_owned()), cause: None };
+        let failure = Failure::of(Some(error.to_owned()), None);
         self.settle(&here, frame, Err(failure));
     }
 

@@ -3,7 +3,7 @@
 
 use crate::expression::intrinsic;
 use crate::expression::{Scope, timestamp};
-use jsonata_core::evaluator::{Evaluator, EvaluatorError};
+use jsonata_core::evaluator::{Context, Evaluator, EvaluatorError};
 use jsonata_core::value::JValue;
 use serde_json::Value;
 use std::cell::Cell;
@@ -43,15 +43,23 @@ pub(super) fn register(evaluator: &mut Evaluator, scope: &dyn Scope) -> Result<(
     })?;
     evaluator.register_fn_override("millis", move |_: &[JValue]| Ok(JValue::from_i64(now)))?;
     evaluator.register_fn_override("now", move |arguments: &[JValue]| {
-        if arguments.is_empty() {
-            Ok(JValue::from(timestamp::format(now)))
-        } else {
-            Err(failed("$now with a picture is not built: use $fromMillis($millis(), picture)"))
-        }
+        if arguments.is_empty() { Ok(JValue::from(timestamp::format(now))) } else { pictured(now, arguments) }
     })?;
     evaluator.register_fn_override("eval", |_: &[JValue]| {
         Err(failed("T1006: $eval is not supported in Step Functions: use $parse"))
     })
+}
+
+/// A time in words of one's own: `$now` with a picture and a timezone.
+fn pictured(now: i64, arguments: &[JValue]) -> Result<JValue, EvaluatorError> {
+    let mut context = Context::new();
+    context.bind("now".to_owned(), JValue::from_i64(now));
+    for (name, place) in [("picture", 0), ("zone", 1)] {
+        context.bind(name.to_owned(), arguments.get(place).cloned().unwrap_or(JValue::Undefined));
+    }
+    let tree = jsonata_core::parser::parse("$fromMillis($now, $picture, $zone)")
+        .map_err(|error| failed(&error.to_string()))?;
+    Evaluator::with_options(context, super::options()).evaluate(&tree, &JValue::Undefined)
 }
 
 /// The intrinsic function that the added one is the same as.

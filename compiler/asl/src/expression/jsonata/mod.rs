@@ -64,11 +64,12 @@ impl Failure {
     #[must_use]
     pub fn describe(&self, expression: &str, field: &str) -> EvaluationError {
         let start = format!("The JSONata expression '{expression}' specified for the field '{field}'");
-        EvaluationError::Jsonata(match self {
+        let message = match self {
             Self::Undefined => format!("{start} returned nothing (undefined)."),
             Self::Thrown(message) => format!("{start} threw an error during evaluation. {message}"),
             Self::Unsupported => format!("{start} returned an unsupported result type."),
-        })
+        };
+        EvaluationError::Jsonata { message, location: field.to_owned() }
     }
 }
 
@@ -146,6 +147,8 @@ impl Jsonata {
     }
 }
 
+const NOT_A_FUNCTION: &str = "T1006: Attempted to invoke a non-function";
+
 fn options() -> EvaluatorOptions {
     EvaluatorOptions {
         timeout_ms: Some(MAX_MILLISECONDS),
@@ -156,7 +159,10 @@ fn options() -> EvaluatorOptions {
 }
 
 fn thrown(error: &EvaluatorError) -> Failure {
-    Failure::Thrown(error.message().to_owned())
+    // As recorded, without the name that the library adds.
+    let message = error.message();
+    let message = message.split_once("non-function: ").map_or(message, |(_, _)| NOT_A_FUNCTION);
+    Failure::Thrown(message.to_owned())
 }
 
 fn to_value(value: &JValue) -> Result<Value, Failure> {
@@ -196,6 +202,8 @@ mod tests {
         );
         assert_eq!(value("$length($uuid())", &input), Ok(json!(36)));
         assert_eq!(value("$now()", &input), Ok(json!("1970-01-01T00:00:00.000Z")));
+        assert_eq!(value("$now('[Y]-[M01]')", &input), Ok(json!("1970-01")));
+        assert_eq!(value("$now('[H01]:[m01]', '+0230')", &input), Ok(json!("02:30")));
         assert_eq!(value("$type($random())", &input), Ok(json!("number")));
     }
 
@@ -204,7 +212,7 @@ mod tests {
         assert_eq!(value("$nothing", &json!({})), Err(Failure::Undefined));
         assert_eq!(value("$f := function($x){$x}", &json!({})), Err(Failure::Unsupported));
         assert!(
-            matches!(value("$randomSeeded(1)", &json!({})), Err(Failure::Thrown(message)) if message.starts_with("T1006"))
+            matches!(value("$randomSeeded(1)", &json!({})), Err(Failure::Thrown(message)) if message == super::NOT_A_FUNCTION)
         );
         assert!(matches!(value("$eval('1')", &json!({})), Err(Failure::Thrown(_))));
     }

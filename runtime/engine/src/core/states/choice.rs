@@ -76,7 +76,8 @@ pub(super) fn unexpected(expression: &str, field: &str, expected: &str, value: &
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     };
-    EvaluationError::Jsonata(format!(
+    let message = format!(
         "The JSONata expression '{expression}' specified for the field '{field}' returned an unexpected result type. Expected '{expected}', but was '{found}' for value: {value}"
-    ))
+    );
+    EvaluationError::Jsonata { message, location: field.to_owned() }
 }

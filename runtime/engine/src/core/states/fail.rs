@@ -19,7 +19,7 @@ impl Core {
     ) -> Result<Failure, Failure> {
         let (error, cause) =
             self.evaluate(here, frame, |_, scope| error_and_cause(fail, effective.value(), scope))?;
-        Ok(Failure { error, cause })
+        Ok(Failure::of(error, cause))
     }
 }
 

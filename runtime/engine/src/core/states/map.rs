@@ -35,7 +35,7 @@ impl Core {
         self.record(here, frame, EventType::MapStateStarted, details);
         self.evaluate(here, frame, |_, scope| tolerance(map, effective.value(), scope))?;
         if length == 0 {
-            self.record(here, frame, EventType::MapStateSucceeded, Details::default());
+            self.record_beside(here, frame, EventType::MapStateSucceeded, Details::default());
             return Ok(Work::Result(Payload::new(Value::Array(Vec::new()))));
         }
         let mut fork = Fork {
@@ -206,16 +206,23 @@ pub(crate) fn items(
     }
     Err(match &map.items {
         Items::Path(path) => {
-            EvaluationError::Unfit(format!("Reference path \"{}\" must point to array.", path.text()))
+            // As recorded, with one `$` for the context object too.
+            let text = path.text();
+            let shown = if text.starts_with("$$") { text.get(1..).unwrap_or_default() } else { text };
+            EvaluationError::Unfit(format!("Reference path \"{shown}\" must point to array."))
         }
-        Items::Input if jsonata => {
-            EvaluationError::Jsonata(format!("Map state input must be an array but was: {}", found.text()))
-        }
+        Items::Input if jsonata => EvaluationError::Jsonata {
+            message: format!("Map state input must be an array but was: {}", found.text()),
+            location: "Items".to_owned(),
+        },
         Items::Input => EvaluationError::Unfit("Reference path \"$\" must point to array.".to_owned()),
         Items::Jsonata(JsonataTemplate::Expression { expression, .. }) => {
             super::choice::unexpected(expression.text(), "Items", "array", found.value())
         }
-        Items::Jsonata(_) => EvaluationError::Jsonata("Map state Items must be an array".to_owned()),
+        Items::Jsonata(_) => EvaluationError::Jsonata {
+            message: "Map state Items must be an array".to_owned(),
+            location: "Items".to_owned(),
+        },
     })
 }
 

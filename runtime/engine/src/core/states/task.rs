@@ -221,7 +221,7 @@ fn seconds(
                 amount.text()
             );
             Err(match amount {
-                Amount::Expression(..) => EvaluationError::Jsonata(message),
+                Amount::Expression(..) => EvaluationError::Jsonata { message, location: field.to_owned() },
                 Amount::Fixed(_) | Amount::Path(_) => EvaluationError::Unfit(message),
             })
         }

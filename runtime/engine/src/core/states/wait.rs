@@ -66,9 +66,12 @@ pub(crate) fn until(
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             timestamp::parse(&text)
                 .ok_or_else(|| {
-                    EvaluationError::Jsonata(format!(
-                        "The Timestamp field cannot be parsed as an ISO-8601 extended offset date-time format string: {text}"
-                    ))
+                    EvaluationError::Jsonata {
+                        message: format!(
+                            "The Timestamp field cannot be parsed as an ISO-8601 extended offset date-time format string: {text}"
+                        ),
+                        location: "Timestamp".to_owned(),
+                    }
                 })?
                 .timestamp_millis()
         }
@@ -108,9 +111,10 @@ fn seconds(amount: &Amount, input: &Value, scope: &dyn Scope) -> Result<f64, Eva
         Amount::Expression(..) => {
             let value = value.unwrap_or(Value::Null);
             value.as_f64().filter(|seconds| seconds.fract() == 0.0 && *seconds >= 0.0).ok_or_else(|| {
-                EvaluationError::Jsonata(format!(
-                    "The Seconds field cannot be parsed as a long value: {value}"
-                ))
+                EvaluationError::Jsonata {
+                    message: format!("The Seconds field cannot be parsed as a long value: {value}"),
+                    location: "Seconds".to_owned(),
+                }
             })
         }
     }
