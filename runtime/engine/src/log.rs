@@ -4,7 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "a redrive is told when it happens")]
 
 use crate::core::redrive::{RedriveError, redriven};
-use crate::core::{Record, RecoveryError, Settings, Time, recover};
+use crate::core::{Record, Recorded, RecoveryError, Settings, Time, recover};
 use crate::driver::history::{Both, Collect, Discard, HistoryError, HistoryFile, HistorySink};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -45,14 +45,15 @@ pub enum LogError {
 /// An open log.
 pub(crate) struct Opened {
     /// What a run goes on from.
-    pub(crate) recover: Option<Vec<Record>>,
+    pub(crate) recover: Option<Recorded>,
     /// Where its records go.
     pub(crate) sink: Box<dyn HistorySink + Send>,
     /// All records, if they were asked for.
     pub(crate) trace: Option<Trace>,
 }
 
-/// The records before and after the point that a run goes on from.
+/// The records before and after the point that a run goes on from; those before are the execution's own alone.
+#[derive(Default)]
 pub(crate) struct Trace {
     before: Vec<Record>,
     after: Collect,
@@ -61,11 +62,14 @@ pub(crate) struct Trace {
 impl Trace {
     /// The records of one execution, `machine:name`.
     pub(crate) fn of(self, key: &str) -> Vec<Record> {
-        let records = self.before.into_iter().chain(self.after.records());
-        records
-            .filter(|record| matches!(record, Record::Event { execution, .. } if **execution == *key))
-            .collect()
+        let after = self.after.records().into_iter().filter(|record| is_of(record, key));
+        self.before.into_iter().chain(after).collect()
     }
+}
+
+/// Whether it is an event of the execution `key`.
+fn is_of(record: &Record, key: &str) -> bool {
+    matches!(record, Record::Event { execution, .. } if **execution == *key)
 }
 
 impl Log {
@@ -87,19 +91,26 @@ impl Log {
                 (Some(records), Some(file))
             }
             Self::Redrive(path) => {
-                let (mut records, mut file) = HistoryFile::reopen(path)?;
                 let now = now.unwrap_or_else(clock);
-                let event = redriven(&records, key, now)?;
-                records.push(event.clone());
+                let event = redriven(HistoryFile::read(path, u64::MAX)?, key, now)?;
                 // First see whether it can be done.
-                drop(recover(machines.clone(), seed, Settings::default(), records.clone(), now)?);
+                let (records, mut file) = HistoryFile::reopen(path)?;
+                drop(recover(machines.clone(), seed, Settings::default(), records.and(event.clone()), now)?);
                 file.write(&event)?;
                 file.flush()?;
-                (Some(records), Some(file))
+                (Some(HistoryFile::reopen(path)?.0), Some(file))
             }
         };
-        let trace =
-            trace.then(|| Trace { before: recover.clone().unwrap_or_default(), after: Collect::default() });
+        let trace = match (trace, self) {
+            (false, _) => None,
+            (true, Self::Nowhere | Self::New(_)) => Some(Trace::default()),
+            (true, Self::Resume(path) | Self::Redrive(path)) => Some(Trace {
+                before: HistoryFile::read(path, u64::MAX)?
+                    .filter(|record| record.as_ref().map_or(true, |record| is_of(record, key)))
+                    .collect::<Result<_, _>>()?,
+                after: Collect::default(),
+            }),
+        };
         let sink: Box<dyn HistorySink + Send> = match (file, &trace) {
             (None, None) => Box::new(Discard),
             (None, Some(trace)) => Box::new(trace.after.clone()),

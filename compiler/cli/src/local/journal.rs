@@ -5,12 +5,13 @@ use super::watch::{Counts, Watch};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::show::progress::Progress;
-use std::io;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use stepgrad_contract::Training;
-use stepgrad_engine::core::{EventType, Record};
+use stepgrad_engine::core::{EventType, Record, Recorded};
 use stepgrad_engine::driver::history::{HistoryFile, HistorySink};
 
 /// The history's file and its follower.
@@ -29,21 +30,23 @@ impl Journal {
         progress: Arc<Progress>,
         start: Instant,
         resumed: bool,
-    ) -> Result<(Self, Vec<Record>), Failure> {
+    ) -> Result<(Self, Option<Recorded>), Failure> {
         let path = runs.join(run).join("history.jsonl");
         let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Internal, error.to_string());
-        // A command that was killed before its first event has no history yet.
-        let (recorded, file) = if resumed && path.exists() {
-            take_abort_back(&path)?;
-            HistoryFile::reopen(&path).map_err(|error| failed(&error))?
-        } else {
-            (Vec::new(), HistoryFile::create(&path).map_err(|error| failed(&error))?)
-        };
         let mut watch = Watch::new(runs, run, training.clone(), progress)?;
-        for record in &recorded {
-            watch.record(record, start.elapsed(), true)?;
+        // A command that was killed before its first event has no history yet.
+        if !(resumed && path.exists()) {
+            let file = HistoryFile::create(&path).map_err(|error| failed(&error))?;
+            return Ok((Self { file, watch, start }, None));
         }
-        Ok((Self { file, watch, start }, recorded))
+        take_abort_back(&path)?;
+        let (recorded, file) = HistoryFile::reopen(&path).map_err(|error| failed(&error))?;
+        let mut is_empty = true;
+        for record in HistoryFile::read(&path, u64::MAX).map_err(|error| failed(&error))? {
+            watch.record(&record.map_err(|error| failed(&error))?, start.elapsed(), true)?;
+            is_empty = false;
+        }
+        Ok((Self { file, watch, start }, (!is_empty).then_some(recorded)))
     }
 
     /// What is counted of the run, readable after the journal is gone.
@@ -67,21 +70,28 @@ impl HistorySink for Journal {
 /// Cuts an abort by the user off the end of a history, so that the run goes on as if it had been killed then.
 /// An abort ends every execution at once, so from its first event on there is nothing else.
 fn take_abort_back(path: &Path) -> Result<(), Failure> {
-    let bytes = std::fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
-    let mut offset = 0;
-    let mut cut = None;
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        let aborted = kind(line).is_some_and(|kind| kind.name().ends_with("Aborted"));
+    let failed = |error: io::Error| Failure::file("read", path, &error);
+    let mut lines = BufReader::new(File::open(path).map_err(failed)?);
+    let (mut offset, mut cut, mut line) = (0, None, Vec::new());
+    let mut is_abort = false;
+    loop {
+        line.clear();
+        if lines.read_until(b'\n', &mut line).map_err(failed)? == 0 {
+            break;
+        }
+        let kind = kind(&line);
+        let aborted = kind.is_some_and(|kind| kind.name().ends_with("Aborted"));
         match cut {
             // Iterations are aborted in a normal run too, when one of their Map fails; then other events follow.
             Some(_) if !aborted => cut = None,
             None if aborted => cut = Some(offset),
             _ => {}
         }
+        if !line.trim_ascii().is_empty() {
+            is_abort = kind == Some(EventType::ExecutionAborted);
+        }
         offset += line.len() as u64;
     }
-    let last = bytes.trim_ascii_end().rsplit(|byte| *byte == b'\n').next();
-    let is_abort = last.and_then(kind) == Some(EventType::ExecutionAborted);
     let Some(cut) = cut.filter(|_| is_abort) else { return Ok(()) };
     let file = std::fs::OpenOptions::new().write(true).open(path);
     file.and_then(|file| file.set_len(cut)).map_err(|error| Failure::file("write", path, &error))

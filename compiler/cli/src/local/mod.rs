@@ -116,7 +116,7 @@ async fn carry_out(job: Job) -> Result<Run, Failure> {
         objects: None,
         max_concurrent_invocations: at_work,
         history: Box::new(journal),
-        recover: (!recover.is_empty()).then_some(recover),
+        recover,
         shuffle,
     };
     let tally = Tally { start, before: run.totals, meter, host, logs, observed, counts };

@@ -22,6 +22,7 @@ pub mod history;
 pub mod limits;
 mod map_run;
 mod objects;
+mod recorded;
 pub mod recovery;
 pub mod redrive;
 mod results;
@@ -37,6 +38,7 @@ pub use event::{Event, TaskError, TaskId};
 pub use execution::{ExecutionId, ExecutionResult, Status};
 pub use history::{Details, EventType, HistoryEvent, Record};
 pub use objects::{Cursor, ObjectCall, ObjectReply, ObjectRequest, ObjectResult, Page};
+pub use recorded::{Recorded, count_redrive};
 pub use recovery::{RecoveryError, recover};
 
 /// A time: milliseconds since 1970, UTC.

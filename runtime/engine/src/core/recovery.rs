@@ -13,9 +13,10 @@ use super::execution::ExecutionId;
 use super::frame::Activity;
 use super::history::{Details, EventType, HistoryEvent, Record};
 use super::objects::ObjectCall;
+use super::recorded::{Expected, Recorded};
 use super::timers::Alarm;
 use super::{Settings, Time};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use stepgrad_asl::Payload;
 use stepgrad_asl::program::Program;
 
@@ -52,29 +53,12 @@ pub enum RecoveryError {
         /// Why.
         reason: String,
     },
+    /// The file of the history cannot be read to its end.
+    #[error("the history cannot be read: {0}")]
+    Unreadable(String),
     /// There is no record at all.
     #[error("the history is empty: start the run anew")]
     Empty,
-}
-
-/// Reads records from JSON lines. A torn last line, which a kill in the middle of writing leaves, is left out.
-///
-/// # Errors
-/// [`RecoveryError::NotARecord`] for any other line that is not one.
-pub fn read_records(lines: &str) -> Result<Vec<Record>, RecoveryError> {
-    let whole = lines.ends_with('\n');
-    let lines: Vec<&str> = lines.lines().collect();
-    let mut records = Vec::with_capacity(lines.len());
-    for (place, line) in lines.iter().enumerate() {
-        match serde_json::from_str(line) {
-            Ok(record) => records.push(record),
-            Err(_) if place + 1 == lines.len() && !whole => break,
-            Err(error) => {
-                return Err(RecoveryError::NotARecord { line: place + 1, message: error.to_string() });
-            }
-        }
-    }
-    Ok(records)
 }
 
 /// A core as it was when the records ended, and the commands that are still owed: invocations of tasks under way,
@@ -86,23 +70,17 @@ pub fn recover(
     machines: BTreeMap<String, Program>,
     seed: u64,
     settings: Settings,
-    records: Vec<Record>,
+    records: impl Into<Recorded>,
     now: Time,
 ) -> Result<(Core, Vec<Command>), RecoveryError> {
-    // What went wrong on purpose is no event of an execution: what it led to stands in the events.
-    let expected = records.into_iter().filter(|record| !matches!(record, Record::Fault { .. })).collect();
+    let (redrives, expected) = records.into().into_parts();
     let mut replay = Replay { core: Core::new(machines, seed, settings), expected, owed: Vec::new() };
-    if replay.expected.is_empty() {
+    replay.core.redrives = redrives;
+    replay.expected.advance()?;
+    if replay.expected.front().is_none() {
         return Err(RecoveryError::Empty);
     }
-    for record in &replay.expected {
-        if let Record::Event { execution, event, .. } = record
-            && event.event_type == EventType::ExecutionRedriven
-        {
-            *replay.core.redrives.entry(execution.clone()).or_default() += 1;
-        }
-    }
-    while !replay.expected.is_empty() {
+    while replay.expected.front().is_some() {
         replay.go_on()?;
     }
     let Replay { mut core, mut owed, .. } = replay;
@@ -115,7 +93,7 @@ pub fn recover(
 
 struct Replay {
     core: Core,
-    expected: VecDeque<Record>,
+    expected: Expected,
     /// Commands after the last recorded event.
     owed: Vec<Command>,
 }
@@ -127,7 +105,7 @@ impl Replay {
             None => return Ok(()),
             Some(Record::Resumed { timestamp }) => {
                 let resumed = self.core.now.max(*timestamp);
-                self.expected.pop_front();
+                self.expected.advance()?;
                 self.core.resume(resumed);
                 return self.compare();
             }
@@ -157,11 +135,11 @@ impl Replay {
                 Outside::Complete(task, result) => self.core.complete(task, result),
             }
         }
-        let before = self.expected.len();
+        let before = self.expected.taken();
         self.compare()?;
         // What S3 answered has to be taken up, or the replay would ask for ever.
         if from_outside
-            && self.expected.len() == before
+            && self.expected.taken() == before
             && matches!(self.expected.front(), Some(Record::Objects { .. }))
         {
             return Err(self.diverged("no call of S3 under way that it belongs to"));
@@ -185,13 +163,7 @@ impl Replay {
         let ended = self.core.strand(id).map_err(|map| {
             refused(format!("it failed in the distributed Map {map:?}, whose child executions cannot be redriven; start a new execution"))
         })?;
-        let mut is_redriven = false;
-        self.expected.retain(|record| {
-            let Record::Event { execution, event, .. } = record else { return true };
-            is_redriven |= *execution == key && event.event_type == EventType::ExecutionRedriven;
-            is_redriven || !(*execution == key || ended.contains(execution))
-        });
-        Ok(())
+        self.expected.pass_over(key, ended)
     }
 
     /// An abort from outside. One that follows from something else is written by what is ready, or after another event.
@@ -297,14 +269,14 @@ impl Replay {
             match command {
                 Command::Record(record) => match self.expected.front() {
                     None => self.owed.push(Command::Record(record)),
-                    Some(expected) if same(expected, &record) => {
-                        self.expected.pop_front();
-                    }
+                    Some(expected) if same(expected, &record) => self.expected.advance()?,
                     Some(_) => return Err(self.diverged(&describe(&record))),
                 },
                 // Tasks that are still under way when the records end are started again by the resumption.
                 Command::Invoke(_) | Command::Object(_) | Command::Cancel(_) => {}
                 // Told again: the driver of a recovered run does not know yet how executions ended.
+                // Of child executions of a distributed Map nobody is told but the Map: there may be very many.
+                Command::Finished { name, .. } if !self.core.names.contains_key(&*name) => {}
                 finished @ Command::Finished { .. } => self.owed.push(finished),
             }
         }

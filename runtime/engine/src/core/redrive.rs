@@ -19,6 +19,7 @@ use super::execution::{ExecutionId, Identity, Status};
 use super::failure::Failure;
 use super::frame::{Activity, Frame};
 use super::history::{Details, EventType, HistoryEvent, Record};
+use super::recovery::RecoveryError;
 use super::timers::Alarm;
 use super::{Time, limits};
 use std::collections::BTreeSet;
@@ -38,6 +39,9 @@ pub enum RedriveError {
     /// There is nothing to go on from.
     #[error("the execution is SUCCEEDED and cannot be redriven")]
     Succeeded,
+    /// The history is not one.
+    #[error(transparent)]
+    History(#[from] RecoveryError),
     /// The event of the redrive and the end of the execution have no room.
     #[error("the execution has {0} events and cannot be redriven: there may be no more than 24,998")]
     Full(u64),
@@ -48,12 +52,16 @@ pub enum RedriveError {
 ///
 /// # Errors
 /// [`RedriveError`].
-pub fn redriven(records: &[Record], key: &str, now: Time) -> Result<Record, RedriveError> {
-    let mut last: Option<(&Name, &HistoryEvent)> = None;
+pub fn redriven(
+    records: impl IntoIterator<Item = Result<Record, RecoveryError>>,
+    key: &str,
+    now: Time,
+) -> Result<Record, RedriveError> {
+    let mut last: Option<(Name, HistoryEvent)> = None;
     let mut redrives = 0;
     for record in records {
-        if let Record::Event { execution, event, .. } = record
-            && **execution == *key
+        if let Record::Event { execution, event, .. } = record?
+            && *execution == *key
         {
             redrives += u32::from(event.event_type == EventType::ExecutionRedriven);
             last = Some((execution, event));
@@ -72,7 +80,7 @@ pub fn redriven(records: &[Record], key: &str, now: Time) -> Result<Record, Redr
                 event_type: EventType::ExecutionRedriven,
                 details: Details { redrive_count: Some(redrives + 1), ..Details::default() },
             };
-            Ok(Record::Event { execution: execution.clone(), event, attempt: None })
+            Ok(Record::Event { execution, event, attempt: None })
         }
     }
 }

@@ -100,7 +100,7 @@ fn in_virtual_time(
         max_concurrent_invocations: calls,
         history: &mut collect,
         start: DEFAULT_START,
-        recover,
+        recover: recover.map(Into::into),
     });
     (run.unwrap().result, collect.records())
 }

@@ -6,7 +6,7 @@
 use super::history::HistorySink;
 use super::order::{Replies, Reply};
 use crate::core::{
-    Command, Core, Event, ExecutionId, ExecutionResult, Invocation, ObjectCall, ObjectResult, Record,
+    Command, Core, Event, ExecutionId, ExecutionResult, Invocation, ObjectCall, ObjectResult, Recorded,
     RecoveryError, Settings, Stats, Status, TaskError, TaskId, Time, recover,
 };
 use crate::integrations::lambda::Invoke;
@@ -60,7 +60,7 @@ pub struct LiveOptions {
     /// Where the records go. Who wants to listen to a run gives a sink that tells.
     pub history: Box<dyn HistorySink + Send>,
     /// The records of a killed run: it goes on from there, and `root` and `input` count only for its name.
-    pub recover: Option<Vec<Record>>,
+    pub recover: Option<Recorded>,
     /// For tests: replies are handed on in an order that this seed decides.
     pub shuffle: Option<u64>,
 }

@@ -11,8 +11,8 @@ use super::durations::{Call, Durations, function_name};
 use super::history::HistorySink;
 use super::live::{LiveError, LiveResult};
 use crate::core::{
-    Command, Core, Event, ExecutionId, ExecutionResult, Invocation, ObjectCall, Record, Settings, TaskError,
-    TaskId, Time, recover,
+    Command, Core, Event, ExecutionId, ExecutionResult, Invocation, ObjectCall, Recorded, Settings,
+    TaskError, TaskId, Time, recover,
 };
 use crate::integrations::lambda::{InvokeError, InvokeReply};
 use crate::integrations::lambda_reply;
@@ -73,7 +73,7 @@ pub struct VirtualOptions<'a> {
     /// When the run starts, or goes on.
     pub start: Time,
     /// The records of a run that did not come to its end: it goes on from there.
-    pub recover: Option<Vec<Record>>,
+    pub recover: Option<Recorded>,
 }
 
 /// How a run ended, and when.

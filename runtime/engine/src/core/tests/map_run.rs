@@ -3,6 +3,7 @@
 use super::simulation::Simulation;
 use crate::core::history::{EventType, Record};
 use crate::core::{ObjectRequest, Status};
+use crate::driver::history::Records;
 use serde_json::{Value, json};
 
 fn reader(key: &str) -> Value {
@@ -184,7 +185,7 @@ fn every_cut_goes_on_without_reading_again() {
             let prefix = &whole.records[..cut];
             let lines: String =
                 prefix.iter().map(|record| serde_json::to_string(record).unwrap() + "\n").collect();
-            let read = crate::core::recovery::read_records(&lines).unwrap();
+            let read = Records::of(lines.as_bytes()).collect::<Result<Vec<Record>, _>>().unwrap();
             assert_eq!(read, prefix);
             let answered: Vec<u32> = prefix
                 .iter()

@@ -4,8 +4,8 @@
 use super::machines::{machines, steps};
 use super::simulation::{START, Simulation, programs};
 use crate::core::history::{EventType, Record};
-use crate::core::recovery::read_records;
 use crate::core::{Event, RecoveryError, Settings, Status, recover};
+use crate::driver::history::Records;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -44,7 +44,7 @@ proptest! {
             let prefix = &whole.records[..cut];
             let lines: String = prefix.iter().map(|record| serde_json::to_string(record).unwrap() + "\n").collect();
             let torn = lines.clone() + "{\"execution\": \"mach";
-            let read = read_records(&torn).unwrap();
+            let read: Vec<Record> = Records::of(torn.as_bytes()).collect::<Result<_, _>>().unwrap();
             prop_assert_eq!(read.len(), prefix.len());
             let later = whole.now + 86_400_000;
             let recovered = Simulation::recovered(&machines, &read, later, again);
@@ -91,10 +91,9 @@ fn a_history_of_another_machine_is_refused() {
     let error = recover(programs(&other), 7, Settings::default(), records, START).unwrap_err();
     assert!(matches!(error, RecoveryError::Diverged { id: 2, .. }), "{error}");
     assert_eq!(
-        recover(programs(&one), 7, Settings::default(), Vec::new(), START).unwrap_err(),
+        recover(programs(&one), 7, Settings::default(), Vec::<Record>::new(), START).unwrap_err(),
         RecoveryError::Empty
     );
-    assert!(matches!(read_records("{}\n{}\n"), Err(RecoveryError::NotARecord { line: 1, .. })));
 }
 
 #[test]

@@ -34,10 +34,14 @@ fn finish(
     run
 }
 
+fn all(records: &[Record]) -> impl Iterator<Item = Result<Record, RecoveryError>> {
+    records.iter().cloned().map(Ok)
+}
+
 /// The records of a run that ended, and the event that redrives it.
 fn with_redrive(run: &Simulation) -> Vec<Record> {
     let mut records = run.records.clone();
-    records.push(redriven(&records, KEY, run.now + 60_000).unwrap());
+    records.push(redriven(all(&records), KEY, run.now + 60_000).unwrap());
     records
 }
 
@@ -171,7 +175,7 @@ fn a_timeout_starts_anew_and_a_wait_does_not() {
     let run = finish(Simulation::start(&machines, json!({}), 1), &good, 1_000);
     assert_eq!((run.result(KEY).status, run.now), (Status::TimedOut, START + 10_000));
     let mut records = run.records.clone();
-    records.push(redriven(&records, KEY, run.now + 1_000).unwrap());
+    records.push(redriven(all(&records), KEY, run.now + 1_000).unwrap());
     let redriven = finish(Simulation::recovered(&machines, &records, run.now + 1_000, 1), &good, 1_000);
     assert_eq!((redriven.result(KEY).status, redriven.now), (Status::Succeeded, START + 15_000));
 }
@@ -187,7 +191,7 @@ fn what_cannot_be_redriven_is_refused() {
     assert!(matches!(error, RecoveryError::NotRedrivable { .. }), "{error}");
     let machines = [("machine", json!({"StartAt": "S", "States": {"S": {"Type": "Succeed"}}}))];
     let run = finish(Simulation::start(&machines, json!([1]), 1), &good, 1_000);
-    assert_eq!(redriven(&run.records, KEY, START), Err(RedriveError::Succeeded));
-    assert_eq!(redriven(&run.records[..2], KEY, START), Err(RedriveError::Running));
-    assert!(matches!(redriven(&run.records, "other:run", START), Err(RedriveError::Unknown(_))));
+    assert_eq!(redriven(all(&run.records), KEY, START), Err(RedriveError::Succeeded));
+    assert_eq!(redriven(all(&run.records[..2]), KEY, START), Err(RedriveError::Running));
+    assert!(matches!(redriven(all(&run.records), "other:run", START), Err(RedriveError::Unknown(_))));
 }
