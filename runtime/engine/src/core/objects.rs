@@ -2,6 +2,7 @@
 //! distributed Maps. How an object is fetched and taken apart is the driver's business ([`crate::integrations::s3`]).
 
 use super::event::{TaskError, TaskId};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use stepgrad_asl::Payload;
 use stepgrad_asl::program::{Format, S3Action};
@@ -42,8 +43,8 @@ pub enum ObjectRequest {
         bucket: String,
         /// Under what name.
         key: String,
-        /// JSON or JSON lines.
-        body: String,
+        /// JSON or JSON lines; shared, for the call is kept until it is answered.
+        body: Bytes,
     },
 }
 

@@ -197,16 +197,19 @@ impl File {
         if self.entries.is_empty() {
             return None;
         }
+        let (extension, between, end) = if lines { ("jsonl", "\n", "\n") } else { ("json", ",", "]") };
+        let mut body = String::with_capacity(self.bytes + 2);
+        body.push_str(if lines { "" } else { "[" });
+        // Each entry goes when it is written: a file is not held twice.
+        for (place, entry) in std::mem::take(&mut self.entries).into_values().enumerate() {
+            body.push_str(if place == 0 { "" } else { between });
+            body.push_str(&entry);
+        }
+        body.push_str(end);
         self.bytes = 0;
-        let entries: Vec<String> = std::mem::take(&mut self.entries).into_values().collect();
-        let (extension, body) = if lines {
-            ("jsonl", entries.join("\n") + "\n")
-        } else {
-            ("json", format!("[{}]", entries.join(",")))
-        };
         let key = format!("{prefix}/{}_{}.{extension}", self.status, self.parts.len());
         self.parts.push((key.clone(), body.len()));
-        Some(ObjectRequest::Put { bucket: bucket.to_owned(), key, body })
+        Some(ObjectRequest::Put { bucket: bucket.to_owned(), key, body: body.into() })
     }
 }
 
@@ -226,7 +229,7 @@ impl Export {
             },
         });
         let key = format!("{}/manifest.json", self.prefix);
-        ObjectRequest::Put { bucket: self.bucket.clone(), key, body: manifest.to_string() }
+        ObjectRequest::Put { bucket: self.bucket.clone(), key, body: manifest.to_string().into() }
     }
 }
 

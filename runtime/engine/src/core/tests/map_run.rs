@@ -100,7 +100,7 @@ fn results_go_to_files_and_a_manifest() {
         let puts = done.object_calls.iter().filter_map(|call| match &call.request {
             ObjectRequest::Put { bucket, key, body } => {
                 assert_eq!(bucket, "out");
-                Some((key.clone(), body.clone()))
+                Some((key.clone(), String::from_utf8(body.to_vec()).unwrap()))
             }
             _ => None,
         });

@@ -176,7 +176,7 @@ pub async fn carry_out(store: Option<&dyn ObjectStore>, request: ObjectRequest) 
             reader::page(store, &format, arguments.value(), cursor).await.map(ObjectReply::Page)
         }
         ObjectRequest::Put { bucket, key, body } => {
-            match store.put(&bucket, &key, Bytes::from(body), Some("application/json")).await {
+            match store.put(&bucket, &key, body, Some("application/json")).await {
                 Ok(_) => Ok(ObjectReply::Written),
                 Err(error) => Err(failed(&error)),
             }
