@@ -23,6 +23,9 @@ use stepgrad_asl::expression::jsonata::States;
 use stepgrad_asl::expression::{EvaluationError, Scope};
 use stepgrad_asl::program::{Format, Kind, Map, Name, Selector};
 
+/// Files of results that may be on their way to S3 while more child executions are started.
+const MAX_WRITES: usize = 2;
+
 /// A distributed Map under way.
 #[derive(Debug)]
 pub(super) struct MapRun {
@@ -174,7 +177,8 @@ impl Core {
     ) -> Result<Option<Payload>, Failure> {
         let Kind::Map(map) = &here.state(frame)?.kind else { return Err(Failure::internal()) };
         let mut ended = false;
-        while run.running.len() < run.limit {
+        // What is being written is held: no more is made of it until it is safe.
+        while run.running.len() < run.limit && run.writes() < MAX_WRITES {
             match self.ahead(here, frame, map, run)? {
                 Ahead::Start(item, input, items) => {
                     let distributed = map.distributed.as_ref().ok_or_else(Failure::internal)?;
@@ -402,6 +406,11 @@ enum Taken {
 }
 
 impl MapRun {
+    /// Files of results that are being written.
+    fn writes(&self) -> usize {
+        self.pending.values().filter(|request| matches!(request, ObjectRequest::Put { .. })).count()
+    }
+
     fn take_item(&mut self) -> Taken {
         if self.taken >= self.max_items {
             return Taken::End;

@@ -161,7 +161,7 @@ fn faults_in_the_log_change_nothing_in_a_recovery() {
             run.records[..cut].iter().flat_map(|record| [record.clone(), fault.clone()]).collect();
         let lines: String =
             with_faults.iter().map(|record| serde_json::to_string(record).unwrap() + "\n").collect();
-        let read = read_records(&lines).unwrap();
+        let read = Records::of(lines.as_bytes()).collect::<Result<Vec<Record>, _>>().unwrap();
         assert_eq!(read.iter().filter(|record| matches!(record, Record::Fault { .. })).count(), cut);
         let recovered = Simulation::recovered(&machines, &read, run.now, 1).finish();
         assert_eq!(recovered.result("machine:run").output, run.result("machine:run").output);
