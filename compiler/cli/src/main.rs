@@ -44,7 +44,7 @@ enum Verb {
     /// Work with any state machine of the Amazon States Language.
     #[command(subcommand)]
     Asl(verbs::asl::Verb),
-    /// Print the JSON Schema of specs.
+    /// Print the JSON Schema of specs, or of fault files.
     Schema(verbs::schema::Args),
     /// Print the completions of a shell.
     Completions(verbs::completions::Args),

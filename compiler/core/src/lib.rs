@@ -7,6 +7,7 @@ pub mod bundle;
 mod compile;
 mod configuration;
 pub mod diagnostic;
+pub mod faults;
 pub mod limits;
 pub mod lower;
 pub mod plan;

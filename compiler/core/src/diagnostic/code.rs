@@ -111,6 +111,20 @@ codes! {
     FileMissing = "SG060",
     /// a link leads out of the project
     LinkEscapes = "SG061",
+    /// a fault has no usable id of its own
+    FaultId = "SG101",
+    /// a fault asks for a coordinate that its action does not have
+    FaultPlace = "SG102",
+    /// a fault is about something that the run does not have
+    FaultBeyond = "SG103",
+    /// a fault can never fire
+    FaultNever = "SG104",
+    /// an earlier fault leaves nothing to a later one
+    FaultCovered = "SG105",
+    /// a fault starts after one that gives it no start
+    FaultOrder = "SG106",
+    /// an expectation cannot hold
+    Expectation = "SG107",
 }
 
 /// The example of a code's page.

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::marker::PhantomData;
 
 /// A set of names.
-pub(super) trait Choice: Copy + 'static {
+pub(crate) trait Choice: Copy + 'static {
     /// What one of them is, e.g. `data format`.
     const WHAT: &'static str;
     /// Those that work, each with its description. The first one stands in for what cannot be read.
@@ -25,7 +25,7 @@ pub(super) trait Choice: Copy + 'static {
 }
 
 /// One of the names of `T`.
-pub(super) fn choice<T: Choice>(value: &Value<'_>, cx: &mut Findings) -> Spanned<T> {
+pub(crate) fn choice<T: Choice>(value: &Value<'_>, cx: &mut Findings) -> Spanned<T> {
     // Every table has a first name: it is a constant.
     let unknown = Spanned::unknown(T::BUILT[0].1);
     let Some(node) = value.node else { return unknown };
@@ -53,13 +53,13 @@ pub(super) fn choice<T: Choice>(value: &Value<'_>, cx: &mut Findings) -> Spanned
 }
 
 /// What the key asks for.
-pub(super) fn expected<T: Choice>() -> Expected {
+pub(crate) fn expected<T: Choice>() -> Expected {
     let names = T::BUILT.iter().map(|(name, ..)| *name).chain(T::SHAPES.iter().copied());
     if T::SHAPES.is_empty() { Expected::Text(one_of(names)) } else { Expected::Other(one_of(names)) }
 }
 
 /// Reports that `name` is none of those that work.
-pub(super) fn refuse<T: Choice>(path: &str, name: &str, place: &Place, cx: &mut Findings) {
+pub(crate) fn refuse<T: Choice>(path: &str, name: &str, place: &Place, cx: &mut Findings) {
     let built = one_of(T::BUILT.iter().map(|(name, ..)| *name).chain(T::SHAPES.iter().copied()));
     if T::PLANNED.contains(&name) {
         cx.report(
@@ -85,7 +85,7 @@ pub(super) fn refuse<T: Choice>(path: &str, name: &str, place: &Place, cx: &mut 
 
 /// The JSON Schema of a choice: the names, each with its description.
 #[derive(Debug)]
-pub(super) struct Named<T>(PhantomData<T>);
+pub(crate) struct Named<T>(PhantomData<T>);
 
 impl<T: Choice> JsonSchema for Named<T> {
     fn inline_schema() -> bool {
@@ -102,7 +102,7 @@ impl<T: Choice> JsonSchema for Named<T> {
 }
 
 /// `oneOf` the names.
-pub(super) fn names<T: Choice>() -> Schema {
+pub(crate) fn names<T: Choice>() -> Schema {
     let names: Vec<_> = T::BUILT
         .iter()
         .map(|(name, _, description)| json_schema!({"const": name, "description": description}))

@@ -12,82 +12,137 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 /// More errors than this help no one.
-pub(super) const MAX_ERRORS: usize = 100;
+pub(crate) const MAX_ERRORS: usize = 100;
+
+/// The kind of file that is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Document {
+    #[default]
+    Spec,
+    Faults,
+}
+
+impl Document {
+    /// As messages call it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Spec => "the spec",
+            Self::Faults => "the fault file",
+        }
+    }
+
+    /// What to do about an empty one.
+    const fn start(self) -> &'static str {
+        match self {
+            Self::Spec => "`stepgrad init` writes a commented one to start from",
+            Self::Faults => "`stepgrad init --faults` lists examples to start from",
+        }
+    }
+
+    /// What prints its schema.
+    const fn schema(self) -> &'static str {
+        match self {
+            Self::Spec => "stepgrad schema",
+            Self::Faults => "stepgrad schema --faults",
+        }
+    }
+}
 
 /// What has been found so far.
 #[derive(Debug, Default)]
-pub(super) struct Findings(Vec<Diagnostic>);
+pub(crate) struct Findings {
+    found: Vec<Diagnostic>,
+    pub(crate) document: Document,
+}
 
 impl Findings {
-    pub(super) fn report(&mut self, finding: Diagnostic) {
-        self.0.push(finding);
+    /// Nothing yet, of a file of this kind.
+    pub(crate) fn of(document: Document) -> Self {
+        Self { found: Vec::new(), document }
     }
 
-    pub(super) fn has_errors(&self) -> bool {
-        self.0.iter().any(|finding| finding.severity == Severity::Error)
+    pub(crate) fn report(&mut self, finding: Diagnostic) {
+        self.found.push(finding);
+    }
+
+    /// There is nothing in the file.
+    pub(crate) fn empty(&mut self) {
+        let message = format!("{} is empty", self.document.name());
+        self.report(Diagnostic::error(Code::Empty, message).hint(self.document.start()));
+    }
+
+    pub(crate) fn has_errors(&self) -> bool {
+        self.found.iter().any(|finding| finding.severity == Severity::Error)
     }
 
     /// All of it by place, or the first [`MAX_ERRORS`] with a remark.
-    pub(super) fn finish(mut self) -> Vec<Diagnostic> {
-        self.0.sort_by_key(Diagnostic::order);
-        if self.0.len() > MAX_ERRORS {
-            let more = self.0.len() - MAX_ERRORS;
-            self.0.truncate(MAX_ERRORS);
-            self.0.push(
+    pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
+        self.found.sort_by_key(Diagnostic::order);
+        if self.found.len() > MAX_ERRORS {
+            let more = self.found.len() - MAX_ERRORS;
+            self.found.truncate(MAX_ERRORS);
+            self.found.push(
                 Diagnostic::error(Code::TooManyErrors, format!("{more} more findings are not shown"))
                     .hint("mend the first ones and check again"),
             );
         }
-        self.0
+        self.found
     }
 }
 
 /// A value of the spec by its path, or its absence.
 #[derive(Debug)]
-pub(super) struct Value<'a> {
+pub(crate) struct Value<'a> {
     /// From the root, e.g. `training.epochs`.
-    pub(super) path: String,
-    pub(super) node: Option<&'a Node>,
+    pub(crate) path: String,
+    pub(crate) node: Option<&'a Node>,
     key_place: Option<&'a Place>,
 }
 
 impl<'a> Value<'a> {
     /// The whole spec.
-    pub(super) const fn root(node: &'a Node) -> Self {
+    pub(crate) const fn root(node: &'a Node) -> Self {
         Self { path: String::new(), node: Some(node), key_place: None }
     }
 
     /// A value whose absence was reported.
-    pub(super) fn absent(path: &str) -> Self {
+    pub(crate) fn absent(path: &str) -> Self {
         Self { path: path.to_owned(), node: None, key_place: None }
     }
 
     /// An element of a list.
-    pub(super) fn element(path: &str, index: usize, node: &'a Node) -> Self {
+    pub(crate) fn element(path: &str, index: usize, node: &'a Node) -> Self {
         Self { path: format!("{path}[{index}]"), node: Some(node), key_place: None }
     }
 
+    /// The value of a key that is not known beforehand.
+    pub(crate) fn entry(path: &str, entry: &'a Entry) -> Self {
+        let path = format!("{path}.{}", shown(&entry.key));
+        Self { path, node: Some(&entry.value), key_place: Some(&entry.key_place) }
+    }
+
     /// Where it stands.
-    pub(super) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         self.node.map_or(Place::Nowhere, |node| node.place.clone())
     }
 
     /// Where its key stands.
-    pub(super) fn key_place(&self) -> Place {
+    pub(crate) fn key_place(&self) -> Place {
         self.key_place.cloned().unwrap_or_else(|| self.place())
     }
 
-    pub(super) const fn is_given(&self) -> bool {
+    pub(crate) const fn is_given(&self) -> bool {
         self.node.is_some()
     }
 
     /// Reports that the value is not what is `expected`; nothing where it is absent or was reported.
-    pub(super) fn wrong_type(&self, expected: &Expected, cx: &mut Findings) {
+    pub(crate) fn wrong_type(&self, expected: &Expected, cx: &mut Findings) {
         let Some(node) = self.node else { return };
         if node.kind == Kind::Reported {
             return;
         }
-        let name = if self.path.is_empty() { "the spec".to_owned() } else { format!("`{}`", self.path) };
+        let name =
+            if self.path.is_empty() { cx.document.name().to_owned() } else { format!("`{}`", self.path) };
         let found = node.found();
         let mut finding = Diagnostic::error(
             Code::WrongType,
@@ -133,7 +188,7 @@ impl<'a> Value<'a> {
 
 /// What a key asks for.
 #[derive(Debug)]
-pub(super) enum Expected {
+pub(crate) enum Expected {
     Whole(String),
     Number(String),
     Boolean,
@@ -173,7 +228,7 @@ impl Display for Expected {
 
 /// A mapping that is being read.
 #[derive(Debug)]
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     path: String,
     place: Place,
     entries: &'a [Entry],
@@ -186,7 +241,7 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// The mapping `value`; where it is not one, that is reported and every key of it is unknown.
-    pub(super) fn open(value: &Value<'a>, cx: &mut Findings) -> Self {
+    pub(crate) fn open(value: &Value<'a>, cx: &mut Findings) -> Self {
         let (entries, silent) = match value.node.map(|node| &node.kind) {
             Some(Kind::Map(entries)) => (entries.as_slice(), false),
             _ => {
@@ -206,28 +261,28 @@ impl<'a> Fields<'a> {
     }
 
     /// An optional mapping: where it is absent, so are its keys, and their defaults hold.
-    pub(super) fn open_optional(value: &Value<'a>, cx: &mut Findings) -> Self {
+    pub(crate) fn open_optional(value: &Value<'a>, cx: &mut Findings) -> Self {
         let fields = Self::open(value, cx);
         Self { silent: fields.silent && value.is_given(), ..fields }
     }
 
     /// The path of `key`.
-    pub(super) fn path(&self, key: &str) -> String {
+    pub(crate) fn path(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     /// Where the mapping stands: its key, or itself.
-    pub(super) const fn place(&self) -> &Place {
+    pub(crate) const fn place(&self) -> &Place {
         &self.place
     }
 
     /// Whether the mapping could not be read, so that nothing can be said of its keys.
-    pub(super) const fn is_silent(&self) -> bool {
+    pub(crate) const fn is_silent(&self) -> bool {
         self.silent
     }
 
     /// Takes the value of `key`.
-    pub(super) fn take(&mut self, key: &'static str) -> Value<'a> {
+    pub(crate) fn take(&mut self, key: &'static str) -> Value<'a> {
         self.asked.push(key);
         let entries = self.entries;
         let found = entries.iter().position(|entry| entry.key == key);
@@ -243,7 +298,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Takes a value that has to be there. `read` gives the stand-in for an absent one.
-    pub(super) fn required<T>(
+    pub(crate) fn required<T>(
         &mut self,
         key: &'static str,
         cx: &mut Findings,
@@ -254,7 +309,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Takes a value that has to be there, to be read later.
-    pub(super) fn demand(&mut self, key: &'static str) -> Value<'a> {
+    pub(crate) fn demand(&mut self, key: &'static str) -> Value<'a> {
         let value = self.take(key);
         if !value.is_given() && !self.silent {
             self.missing.push(key);
@@ -263,7 +318,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Takes a value that is `default` where it is absent.
-    pub(super) fn or<T>(
+    pub(crate) fn or<T>(
         &mut self,
         key: &'static str,
         default: T,
@@ -275,7 +330,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Takes a value that may be absent.
-    pub(super) fn optional<T>(
+    pub(crate) fn optional<T>(
         &mut self,
         key: &'static str,
         cx: &mut Findings,
@@ -286,7 +341,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Refuses a key that a later version will know.
-    pub(super) fn not_built(&mut self, key: &'static str, cx: &mut Findings) {
+    pub(crate) fn not_built(&mut self, key: &'static str, cx: &mut Findings) {
         let value = self.take(key);
         self.asked.pop();
         if value.is_given() {
@@ -299,7 +354,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Reports the keys that are missing and those that no one took.
-    pub(super) fn finish(self, cx: &mut Findings) {
+    pub(crate) fn finish(self, cx: &mut Findings) {
         self.report_missing(cx);
         for (entry, taken) in self.entries.iter().zip(&self.taken) {
             if *taken {
@@ -316,7 +371,10 @@ impl<'a> Fields<'a> {
             finding = if let Some(near) = nearest(&entry.key, untaken) {
                 finding.hint(format!("did you mean `{near}`?")).suggest(&entry.key_place, near)
             } else {
-                let homes = schema::homes(&entry.key);
+                let homes = match cx.document {
+                    Document::Spec => schema::homes(&entry.key),
+                    Document::Faults => Vec::new(),
+                };
                 if homes.is_empty() {
                     finding.hint(format!("known here: {}", one_of(self.asked.iter().copied())))
                 } else {
@@ -343,13 +401,13 @@ impl Fields<'_> {
             Diagnostic::error(Code::MissingKey, message)
                 // The whole spec is shown by its first key.
                 .at(first_key.unwrap_or(&self.place), format!("needs {names}"))
-                .hint(format!("add `{first}: …`; `stepgrad schema` describes every key")),
+                .hint(format!("add `{first}: …`; `{}` describes every key", cx.document.schema())),
         );
     }
 }
 
 /// A whole number within `range`.
-pub(super) fn whole<T>(value: &Value<'_>, range: &RangeInclusive<T>, cx: &mut Findings) -> Spanned<T>
+pub(crate) fn whole<T>(value: &Value<'_>, range: &RangeInclusive<T>, cx: &mut Findings) -> Spanned<T>
 where
     T: Copy + Display + TryFrom<i128> + PartialOrd,
 {
@@ -386,7 +444,7 @@ where
 
 /// One end of an [`Interval`].
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Bound {
+pub(crate) enum Bound {
     Open,
     Included(f64),
     Excluded(f64),
@@ -394,25 +452,25 @@ pub(super) enum Bound {
 
 /// The numbers a key accepts.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Interval {
-    pub(super) low: Bound,
-    pub(super) high: Bound,
+pub(crate) struct Interval {
+    pub(crate) low: Bound,
+    pub(crate) high: Bound,
 }
 
 /// Above 0.
-pub(super) const POSITIVE: Interval = Interval { low: Bound::Excluded(0.0), high: Bound::Open };
+pub(crate) const POSITIVE: Interval = Interval { low: Bound::Excluded(0.0), high: Bound::Open };
 /// 0 or more.
-pub(super) const NOT_NEGATIVE: Interval = Interval { low: Bound::Included(0.0), high: Bound::Open };
+pub(crate) const NOT_NEGATIVE: Interval = Interval { low: Bound::Included(0.0), high: Bound::Open };
 /// Between 0 and 1, both excluded.
-pub(super) const INSIDE_UNIT: Interval = Interval { low: Bound::Excluded(0.0), high: Bound::Excluded(1.0) };
+pub(crate) const INSIDE_UNIT: Interval = Interval { low: Bound::Excluded(0.0), high: Bound::Excluded(1.0) };
 /// From 0 to below 1.
-pub(super) const BELOW_ONE: Interval = Interval { low: Bound::Included(0.0), high: Bound::Excluded(1.0) };
+pub(crate) const BELOW_ONE: Interval = Interval { low: Bound::Included(0.0), high: Bound::Excluded(1.0) };
 /// Above 0, up to 1.
-pub(super) const UP_TO_ONE: Interval = Interval { low: Bound::Excluded(0.0), high: Bound::Included(1.0) };
+pub(crate) const UP_TO_ONE: Interval = Interval { low: Bound::Excluded(0.0), high: Bound::Included(1.0) };
 
 impl Interval {
     /// What puts the interval into a JSON Schema.
-    pub(super) const fn limits(self) -> Self {
+    pub(crate) const fn limits(self) -> Self {
         self
     }
 
@@ -452,7 +510,7 @@ impl Display for Interval {
 }
 
 /// A finite number within `interval`.
-pub(super) fn number(value: &Value<'_>, interval: &Interval, cx: &mut Findings) -> Spanned<f64> {
+pub(crate) fn number(value: &Value<'_>, interval: &Interval, cx: &mut Findings) -> Spanned<f64> {
     let Some(node) = value.node else {
         return Spanned::unknown(0.0);
     };
@@ -475,7 +533,7 @@ pub(super) fn number(value: &Value<'_>, interval: &Interval, cx: &mut Findings) 
 }
 
 /// `true` or `false`.
-pub(super) fn boolean(value: &Value<'_>, cx: &mut Findings) -> Spanned<bool> {
+pub(crate) fn boolean(value: &Value<'_>, cx: &mut Findings) -> Spanned<bool> {
     match value.node.map(|node| (&node.kind, &node.place)) {
         Some((Kind::Bool(found), place)) => Spanned::read(*found, place),
         _ => {
@@ -486,7 +544,7 @@ pub(super) fn boolean(value: &Value<'_>, cx: &mut Findings) -> Spanned<bool> {
 }
 
 /// Text; `what` says which, e.g. `a path`.
-pub(super) fn text(value: &Value<'_>, what: &str, cx: &mut Findings) -> Spanned<String> {
+pub(crate) fn text(value: &Value<'_>, what: &str, cx: &mut Findings) -> Spanned<String> {
     match value.node.map(|node| (&node.kind, &node.place)) {
         Some((Kind::Text { text, .. }, place)) => Spanned::read(text.clone(), place),
         _ => {
@@ -497,7 +555,7 @@ pub(super) fn text(value: &Value<'_>, what: &str, cx: &mut Findings) -> Spanned<
 }
 
 /// The elements of a list; `what` says of what, e.g. `a list of steps`. `None` where it is not one.
-pub(super) fn list<'a>(value: &Value<'a>, what: &str, cx: &mut Findings) -> Option<Vec<Value<'a>>> {
+pub(crate) fn list<'a>(value: &Value<'a>, what: &str, cx: &mut Findings) -> Option<Vec<Value<'a>>> {
     let Some(Node { kind: Kind::List(items), .. }) = value.node else {
         value.wrong_type(&Expected::List(what.to_owned()), cx);
         return None;

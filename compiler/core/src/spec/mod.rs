@@ -3,9 +3,9 @@
 //! One file for each section, with its documentation, its types, how it is read and what is checked; `yaml`
 //! makes the tree that they read, `decode` and `choice` are how. Knows nothing of plans or state machines.
 
-mod choice;
+pub(crate) mod choice;
 mod data;
-mod decode;
+pub(crate) mod decode;
 mod exchange;
 mod fault_tolerance;
 mod functions;
@@ -14,12 +14,12 @@ mod overrides;
 mod paths;
 mod scalar;
 mod schema;
-mod spanned;
-mod suggest;
+pub(crate) mod spanned;
+pub(crate) mod suggest;
 mod topology;
 mod training;
-mod tree;
-mod yaml;
+pub(crate) mod tree;
+pub(crate) mod yaml;
 
 #[cfg(test)]
 mod tests;

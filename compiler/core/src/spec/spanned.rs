@@ -53,16 +53,16 @@ impl<T> Spanned<T> {
     }
 
     /// Stands in for a value that could not be read, which has been reported.
-    pub(super) const fn unknown(value: T) -> Self {
+    pub(crate) const fn unknown(value: T) -> Self {
         Self { value, span: None, argument: None, known: false }
     }
 
     /// The value, unless it stands in for one that could not be read.
-    pub(super) const fn known(&self) -> Option<&T> {
+    pub(crate) const fn known(&self) -> Option<&T> {
         if self.known { Some(&self.value) } else { None }
     }
 
-    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Spanned<U> {
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Spanned<U> {
         Spanned { value: change(self.value), span: self.span, argument: self.argument, known: self.known }
     }
 }

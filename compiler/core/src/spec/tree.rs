@@ -4,15 +4,15 @@ use crate::diagnostic::Place;
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// The value itself; for a block collection, the key it stands under.
-    pub(super) place: Place,
-    pub(super) kind: Kind,
+    pub(crate) place: Place,
+    pub(crate) kind: Kind,
 }
 
 /// What a value is.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Null,
     Bool(bool),
     Integer(i128),
@@ -30,20 +30,20 @@ pub(super) enum Kind {
 
 /// A key and its value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) key_place: Place,
-    pub(super) value: Node,
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) key_place: Place,
+    pub(crate) value: Node,
 }
 
 impl Node {
     /// Whether it is this text.
-    pub(super) fn is_text(&self, wanted: &str) -> bool {
+    pub(crate) fn is_text(&self, wanted: &str) -> bool {
         matches!(&self.kind, Kind::Text { text, .. } if text == wanted)
     }
 
     /// What it is, for "found …".
-    pub(super) fn found(&self) -> String {
+    pub(crate) fn found(&self) -> String {
         match &self.kind {
             Kind::Null => "nothing".to_owned(),
             Kind::Bool(value) => value.to_string(),
@@ -59,7 +59,7 @@ impl Node {
 }
 
 /// A number as YAML writes it.
-pub(super) fn float(value: f64) -> String {
+pub(crate) fn float(value: f64) -> String {
     if value.is_nan() {
         ".nan".to_owned()
     } else if value.is_infinite() {
@@ -70,7 +70,7 @@ pub(super) fn float(value: f64) -> String {
 }
 
 /// A text of the user's in a message: short, on one line.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     const LONGEST: usize = 40;
     let mut out = String::new();
     for (place, letter) in text.chars().enumerate() {

@@ -30,12 +30,12 @@ pub const MAX_NODES: usize = 10_000;
 const MAX_REFERENCES: usize = 6;
 
 /// The tree of `text`; `None` where there is none to go on with, which is then reported.
-pub(super) fn tree(text: &str, findings: &mut Findings) -> Option<Node> {
+pub(crate) fn tree(text: &str, findings: &mut Findings) -> Option<Node> {
     if text.len() > MAX_BYTES {
         findings.report(
             Diagnostic::error(
                 Code::TooLarge,
-                format!("the spec has {} bytes, more than {MAX_BYTES}", text.len()),
+                format!("{} has {} bytes, more than {MAX_BYTES}", findings.document.name(), text.len()),
             )
             .hint("a spec describes a training in some dozen lines: is this the right file?"),
         );
@@ -59,10 +59,7 @@ pub(super) fn tree(text: &str, findings: &mut Findings) -> Option<Node> {
     read.ok()?;
     let root = builder.root.take();
     if root.as_ref().is_none_or(|node| node.kind == Kind::Null) {
-        findings.report(
-            Diagnostic::error(Code::Empty, "the spec is empty")
-                .hint("`stepgrad init` writes a commented one to start from"),
-        );
+        findings.empty();
         return None;
     }
     root
@@ -129,7 +126,7 @@ impl Builder<'_> {
                 findings.report(
                     Diagnostic::error(Code::SeveralDocuments, "the file holds more than one document")
                         .at(&self.place(&span), "the second one starts here")
-                        .hint("keep one spec in one file"),
+                        .hint("keep one document in one file"),
                 );
                 return Ok(());
             }
@@ -242,7 +239,7 @@ impl Builder<'_> {
             findings.report(
                 Diagnostic::error(Code::Tag, "tags are refused")
                     .at(&place, "a tag")
-                    .hint("remove it: every value of a spec has the type that its key asks for"),
+                    .hint("remove it: every value has the type that its key asks for"),
             );
         }
     }
@@ -314,9 +311,12 @@ impl Builder<'_> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
             findings.report(
-                Diagnostic::error(Code::TooDeep, format!("the spec holds more than {MAX_NODES} values"))
-                    .at(&node.place, "too many")
-                    .hint("a spec describes a training in some dozen lines: is this the right file?"),
+                Diagnostic::error(
+                    Code::TooDeep,
+                    format!("{} holds more than {MAX_NODES} values", findings.document.name()),
+                )
+                .at(&node.place, "too many")
+                .hint("a spec describes a training in some dozen lines: is this the right file?"),
             );
             return Err(Stop);
         }
