@@ -3,7 +3,7 @@
 use crate::core::{Record, Settings};
 use crate::driver::durations::Durations;
 use crate::driver::live::{self, LiveError, LiveOptions, LiveResult};
-use crate::driver::virtual_time::{self, Functions, VirtualOptions};
+use crate::driver::virtual_time::{self, Functions, VirtualOptions, WithObjects};
 use crate::integrations::lambda::Invoke;
 use crate::integrations::s3::ObjectStore;
 use crate::log::{Log, LogError, Opened};
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use stepgrad_asl::Diagnostic;
 use stepgrad_asl::document::MachineType;
 use stepgrad_asl::program::Program;
+use tokio::runtime::Builder;
 
 /// A definition as text, by the machine's name.
 #[derive(Debug, Clone)]
@@ -126,7 +127,7 @@ pub async fn run_logged(options: RunOptions, log: &Log) -> Result<RunReport, Run
 }
 
 /// The same in virtual time: calls take as long as `durations` says, and come to what `functions` says.
-/// `options.invoke` is not called.
+/// `options.invoke` is not called; `options.objects` are asked as they are. Not for where a tokio runtime runs.
 ///
 /// # Errors
 /// As [`run_logged`].
@@ -141,6 +142,15 @@ pub fn run_virtual(
     let start = virtual_time::DEFAULT_START;
     let Opened { recover, mut sink, trace } =
         log.open(&machines, options.seed, &key, options.trace, Some(start))?;
+    let mut with_objects;
+    let functions: &mut dyn Functions = match options.objects {
+        None => functions,
+        Some(objects) => {
+            let runtime = Builder::new_current_thread().enable_all().build().map_err(LiveError::Runtime)?;
+            with_objects = WithObjects { functions, objects, runtime };
+            &mut with_objects
+        }
+    };
     let run = virtual_time::run(VirtualOptions {
         machines,
         root: options.root,

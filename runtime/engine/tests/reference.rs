@@ -41,6 +41,22 @@ const MAP_FIELDS: &[(&str, &str)] = &[
         "ItemReader",
         r#""ItemReader": {"Resource": "arn:aws:states:::s3:getObject", "ReaderConfig": {"InputType": "JSON"}, "Parameters": {"Bucket": "b", "Key": "k"}}"#,
     ),
+    (
+        "ItemReader with ItemsPointer",
+        r#""ItemReader": {"Resource": "arn:aws:states:::s3:getObject", "ReaderConfig": {"InputType": "JSON", "ItemsPointer": "/a"}, "Parameters": {"Bucket": "b", "Key": "k"}}"#,
+    ),
+    (
+        "ItemReader with LOAD_AND_FLATTEN",
+        r#""ItemReader": {"Resource": "arn:aws:states:::s3:listObjectsV2", "ReaderConfig": {"InputType": "JSONL", "Transformation": "LOAD_AND_FLATTEN"}, "Parameters": {"Bucket": "b", "Prefix": "p"}}"#,
+    ),
+    (
+        "ItemReader of PARQUET",
+        r#""ItemReader": {"Resource": "arn:aws:states:::s3:getObject", "ReaderConfig": {"InputType": "PARQUET"}, "Parameters": {"Bucket": "b", "Key": "k"}}"#,
+    ),
+    (
+        "ItemReader of ATHENA_DATA",
+        r#""ItemReader": {"Resource": "arn:aws:states:::s3:getObject", "ReaderConfig": {"InputType": "MANIFEST", "ManifestType": "ATHENA_DATA"}, "Parameters": {"Bucket": "b", "Key": "k"}}"#,
+    ),
     ("ItemBatcher", r#""ItemBatcher": {"MaxItemsPerBatch": 10}"#),
     (
         "ResultWriter",

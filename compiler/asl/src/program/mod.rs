@@ -13,7 +13,7 @@ mod state;
 pub use amount::{Amount, Text};
 pub use compile::{NOT_BUILT, substitute};
 pub use flow::{Assignment, Flow, Outcome, Produced, Steps};
-pub use objects::{Batcher, Csv, Format, Reader, S3Action, Transformation, Writer};
+pub use objects::{Batcher, Csv, Format, Pointer, Reader, S3Action, Transformation, Writer};
 pub use recovery::{Catcher, Retrier};
 pub use resource::{Pattern, Resource};
 pub use state::{

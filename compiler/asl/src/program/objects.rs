@@ -61,8 +61,8 @@ pub struct Reader {
 /// What items are made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Format {
-    /// An object that is a JSON array.
-    Json,
+    /// An object that is a JSON array, or that has one where the pointer leads.
+    Json(Pointer),
     /// An object with a JSON value in each line.
     JsonLines,
     /// An object of comma-separated values.
@@ -71,14 +71,19 @@ pub enum Format {
     Inventory,
     /// The objects of a bucket.
     Listing,
+    /// What is in the objects of a bucket, one after the other, each of this format.
+    Flattened(Box<Format>),
 }
+
+/// A JSON pointer (RFC 6901), taken apart; empty for the whole.
+pub type Pointer = Vec<String>;
 
 impl Format {
     /// The arguments that the reader takes; the first `required` of them have to be there.
     #[must_use]
     pub const fn arguments(&self) -> (&'static [&'static str], usize) {
         match self {
-            Self::Listing => (&["Bucket", "Prefix"], 1),
+            Self::Listing | Self::Flattened(_) => (&["Bucket", "Prefix"], 1),
             _ => (&["Bucket", "Key"], 2),
         }
     }

@@ -381,6 +381,9 @@ impl Serialize for Record {
                         let items: Vec<&Value> = page.items.iter().map(Payload::value).collect();
                         map.serialize_entry("items", &items)?;
                         map.serialize_entry("next", &page.next)?;
+                        if !page.sources.is_empty() {
+                            map.serialize_entry("sources", &page.sources)?;
+                        }
                     }
                     Ok(ObjectReply::Written | ObjectReply::Output(_)) => {
                         map.serialize_entry("written", &true)?;
@@ -443,7 +446,10 @@ fn objects(execution: Name, run: u64, map: &Map<String, Value>) -> Result<Record
         (None, Some(items)) => {
             let next = map.get("next").cloned().unwrap_or_default();
             let next: Option<Cursor> = serde_json::from_value(next).map_err(|error| error.to_string())?;
-            Ok(ObjectReply::Page(Page { items: items.iter().cloned().map(Payload::new).collect(), next }))
+            let sources = map.get("sources").cloned().unwrap_or_else(|| Value::Array(Vec::new()));
+            let sources = serde_json::from_value(sources).map_err(|error| error.to_string())?;
+            let items = items.iter().cloned().map(Payload::new).collect();
+            Ok(ObjectReply::Page(Page { items, next, sources }))
         }
         (None, None) => Ok(ObjectReply::Written),
     };

@@ -73,8 +73,11 @@ pub(super) enum Supply {
     /// An array in the state's input.
     Array(Payload),
     /// An object or a listing, page by page.
-    Reader { format: Format, arguments: Payload, queue: VecDeque<Payload>, next: Next },
+    Reader { format: Format, arguments: Payload, queue: VecDeque<Sourced>, next: Next },
 }
+
+/// An item that was read, and where it is from if not from what the Map names.
+pub(super) type Sourced = (Payload, Option<Name>);
 
 /// The page after those that were read.
 #[derive(Debug)]
@@ -233,7 +236,8 @@ impl Core {
             return Ok(match run.take_item() {
                 Taken::Wait => Ahead::Wait,
                 Taken::End => Ahead::End,
-                Taken::Item(value) => {
+                Taken::Item((value, from)) => {
+                    let source = from.unwrap_or(source);
                     let item = Item { index: run.started, value, source: Some(source) };
                     let input = self.select(here, frame, map, &run.effective, &item)?;
                     Ahead::Start(item, input, 1)
@@ -247,12 +251,9 @@ impl Core {
                 None => match run.take_item() {
                     Taken::Wait => return Ok(Ahead::Wait),
                     Taken::End => break,
-                    Taken::Item(value) => {
-                        let item = Item {
-                            index: run.taken - 1,
-                            value,
-                            source: Some(std::sync::Arc::clone(&source)),
-                        };
+                    Taken::Item((value, from)) => {
+                        let source = from.unwrap_or_else(|| std::sync::Arc::clone(&source));
+                        let item = Item { index: run.taken - 1, value, source: Some(source) };
                         self.select(here, frame, map, &run.effective, &item)?
                     }
                 },
@@ -400,7 +401,7 @@ fn exceeded() -> Failure {
 
 /// What taking an item came to.
 enum Taken {
-    Item(Payload),
+    Item(Sourced),
     Wait,
     End,
 }
@@ -417,7 +418,7 @@ impl MapRun {
         }
         let taken = match &mut self.supply {
             Supply::Array(items) => match items.value().get(self.taken) {
-                Some(value) => Taken::Item(Payload::new(value.clone())),
+                Some(value) => Taken::Item((Payload::new(value.clone()), None)),
                 None => Taken::End,
             },
             Supply::Reader { queue, next, .. } => match (queue.pop_front(), next) {
@@ -479,7 +480,15 @@ impl Supply {
         if let Self::Reader { queue, next, .. } = self
             && matches!(next, Next::Reading)
         {
-            queue.extend(page.items);
+            let Page { items, next: _, sources } = &page;
+            let mut sources = sources.iter().peekable();
+            let mut source: Option<Name> = None;
+            for (place, item) in items.iter().enumerate() {
+                while let Some((_, from)) = sources.next_if(|(first, _)| *first <= place) {
+                    source = Some(Name::from(from.as_str()));
+                }
+                queue.push_back((item.clone(), source.clone()));
+            }
             *next = page.next.map_or(Next::End, |cursor| Next::From(Some(cursor)));
         }
     }

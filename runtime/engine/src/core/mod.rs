@@ -40,6 +40,7 @@ pub use history::{Details, EventType, HistoryEvent, Record};
 pub use objects::{Cursor, ObjectCall, ObjectReply, ObjectRequest, ObjectResult, Page};
 pub use recorded::{Recorded, count_redrive};
 pub use recovery::{RecoveryError, recover};
+pub(crate) use scope::chance;
 
 /// A time: milliseconds since 1970, UTC.
 pub type Time = i64;

@@ -69,6 +69,17 @@ pub struct Page {
     pub items: Vec<Payload>,
     /// Where the next page begins; `None` after the last.
     pub next: Option<Cursor>,
+    /// Where items are from, if they are from objects that the Map does not name: from the item with this index on,
+    /// as `S3://bucket/key`.
+    pub sources: Vec<(usize, String)>,
+}
+
+impl Page {
+    /// A page of what the Map names itself.
+    #[must_use]
+    pub const fn new(items: Vec<Payload>, next: Option<Cursor>) -> Self {
+        Self { items, next, sources: Vec::new() }
+    }
 }
 
 /// Where a page begins: all that is needed to go on reading, in another process too.
@@ -86,7 +97,7 @@ pub struct Cursor {
     /// The file of an inventory, from 0.
     #[serde(default)]
     pub file: usize,
-    /// The continuation token of a listing.
+    /// The continuation token of a listing; where the objects of a listing are read, the last that is done with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }

@@ -136,7 +136,7 @@ pub(super) fn uuid(high: u64, low: u64) -> String {
 
 /// A random number that is a function of its arguments: FNV-1a over them, then SplitMix64's finaliser. No state is
 /// kept, so a replayed run draws the same.
-pub(super) fn chance(seed: u64, names: &[&str], numbers: &[u64]) -> u64 {
+pub(crate) fn chance(seed: u64, names: &[&str], numbers: &[u64]) -> u64 {
     let mut hash = 0xCBF2_9CE4_8422_2325_u64 ^ seed;
     let mut eat = |byte: u8| {
         hash ^= u64::from(byte);

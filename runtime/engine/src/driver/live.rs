@@ -92,6 +92,9 @@ pub enum LiveError {
     /// The history cannot be written, and without it nothing may be done.
     #[error("the history cannot be written: {0}")]
     History(std::io::Error),
+    /// What waits for objects cannot be set up.
+    #[error("the run cannot wait for objects: {0}")]
+    Runtime(std::io::Error),
     /// Something is waited for that cannot happen in virtual time.
     #[error(
         "the run waits for something that cannot happen in virtual time, such as a task's token that nobody sends: give the task TimeoutSeconds"

@@ -11,17 +11,20 @@ use super::durations::{Call, Durations, function_name};
 use super::history::HistorySink;
 use super::live::{LiveError, LiveResult};
 use crate::core::{
-    Command, Core, Event, ExecutionId, ExecutionResult, Invocation, ObjectCall, Recorded, Settings,
-    TaskError, TaskId, Time, recover,
+    Command, Core, Event, ExecutionId, ExecutionResult, Invocation, ObjectCall, ObjectRequest, ObjectResult,
+    Recorded, Settings, TaskError, TaskId, Time, chance, recover,
 };
 use crate::integrations::lambda::{InvokeError, InvokeReply};
 use crate::integrations::lambda_reply;
+use crate::integrations::s3::{self, ObjectStore};
 use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 use stepgrad_asl::Payload;
-use stepgrad_asl::program::Program;
+use stepgrad_asl::program::{Format, Program, S3Action};
+use tokio::runtime::Runtime;
 
 /// When a run starts, if nothing else is said: 1 January 2025.
 pub const DEFAULT_START: Time = 1_735_689_600_000;
@@ -39,6 +42,40 @@ pub trait Functions {
     fn callback(&mut self, invocation: &Invocation) -> Option<(Duration, Result<Value, TaskError>)> {
         let _ = invocation;
         None
+    }
+
+    /// What S3 answers to a call whose time is over at `now`. Without objects every call fails.
+    ///
+    /// # Errors
+    /// As S3's: see [`crate::integrations::s3`].
+    fn object(&mut self, request: ObjectRequest, now: Time) -> ObjectResult {
+        let _ = (request, now);
+        Err(s3::nowhere())
+    }
+}
+
+/// Functions together with the objects of a store, which is asked at once: not to be called where a tokio runtime runs.
+pub struct WithObjects<'a> {
+    /// The functions.
+    pub functions: &'a mut dyn Functions,
+    /// The objects.
+    pub objects: Arc<dyn ObjectStore>,
+    /// What the store's own waiting is done by.
+    pub runtime: Runtime,
+}
+
+impl Functions for WithObjects<'_> {
+    fn call(&mut self, invocation: &Invocation) -> Result<InvokeReply, InvokeError> {
+        self.functions.call(invocation)
+    }
+
+    fn callback(&mut self, invocation: &Invocation) -> Option<(Duration, Result<Value, TaskError>)> {
+        self.functions.callback(invocation)
+    }
+
+    fn object(&mut self, request: ObjectRequest, now: Time) -> ObjectResult {
+        self.objects.set_time(now);
+        self.runtime.block_on(s3::carry_out(Some(&*self.objects), request))
     }
 }
 
@@ -125,6 +162,8 @@ pub fn run(options: VirtualOptions<'_>) -> Result<VirtualResult, LiveError> {
         free: options.max_concurrent_invocations.max(1),
         calls: BTreeMap::new(),
         queue: VecDeque::new(),
+        objects: BTreeMap::new(),
+        seed: options.seed,
         agenda: Agenda::default(),
         most_calls: 0,
         history: options.history,
@@ -152,6 +191,8 @@ enum Happening {
     Reply(TaskId),
     /// Somebody sends the outcome of the task.
     Callback(TaskId),
+    /// The task's call of S3 is over.
+    Object(TaskId, u32),
 }
 
 impl Agenda {
@@ -189,6 +230,9 @@ struct Run<'a> {
     calls: BTreeMap<TaskId, Wanted>,
     /// Calls that wait for their turn; some may not be wanted any more.
     queue: VecDeque<TaskId>,
+    /// Calls of S3 under way. They need not wait for a turn.
+    objects: BTreeMap<(TaskId, u32), ObjectRequest>,
+    seed: u64,
     agenda: Agenda,
     most_calls: usize,
     history: &'a mut dyn HistorySink,
@@ -214,6 +258,13 @@ impl Run<'_> {
                     self.now = self.now.max(at);
                     match self.agenda.take() {
                         Some(Happening::Reply(task)) => self.reply(task, &mut callbacks, &mut commands),
+                        Some(Happening::Object(task, call)) => {
+                            // One that was given up is still on the agenda.
+                            if let Some(request) = self.objects.remove(&(task, call)) {
+                                let result = self.functions.object(request, self.now / 1_000);
+                                self.step(Event::Object { task, call, result }, &mut commands);
+                            }
+                        }
                         Some(Happening::Callback(task)) => {
                             if let Some(result) = callbacks.remove(&task) {
                                 self.step(Event::Callback { task, result }, &mut commands);
@@ -242,7 +293,7 @@ impl Run<'_> {
     fn carry_out(&mut self, commands: &mut Vec<Command>) -> Result<(), LiveError> {
         // Of a call that cannot begin the core is told, which may make more commands.
         while !commands.is_empty() {
-            let (mut waiting, mut objects) = (Vec::new(), Vec::new());
+            let mut waiting = Vec::new();
             for command in commands.drain(..) {
                 match command {
                     Command::Record(record) => self.history.write(&record).map_err(LiveError::History)?,
@@ -257,7 +308,7 @@ impl Run<'_> {
                             self.begin(task);
                         }
                     }
-                    Command::Object(call) => objects.push(call),
+                    Command::Object(call) => self.begin_object(call),
                     Command::Cancel(task) => self.give_up(task),
                     Command::Finished { execution, result, .. } => {
                         if execution == self.root {
@@ -266,18 +317,34 @@ impl Run<'_> {
                     }
                 }
             }
-            for ObjectCall { task, call, .. } in objects {
-                let cause = "S3 in virtual time is not built: run the machine in real time";
-                let error = "S3.SdkClientException".to_owned();
-                let result = Err(TaskError { error, cause: Some(cause.to_owned()) });
-                self.step(Event::Object { task, call, result }, commands);
-            }
             for task in waiting {
                 self.step(Event::Queued { task }, commands);
             }
             self.begin_waiting(commands);
         }
         Ok(())
+    }
+
+    /// A call of S3 is made at once, and takes as long as a function of the action's name would.
+    fn begin_object(&mut self, ObjectCall { task, call, request }: ObjectCall) {
+        let (function, input_bytes) = match &request {
+            ObjectRequest::Action { action, arguments } => (
+                match action {
+                    S3Action::GetObject => "s3:getObject",
+                    S3Action::PutObject => "s3:putObject",
+                    S3Action::ListObjectsV2 => "s3:listObjectsV2",
+                },
+                arguments.text().len(),
+            ),
+            ObjectRequest::Page { format: Format::Listing, .. } => ("s3:listObjectsV2", 0),
+            ObjectRequest::Page { .. } => ("s3:getObject", 0),
+            ObjectRequest::Put { body, .. } => ("s3:putObject", body.len()),
+        };
+        let place = [u64::from(task.execution.0), task.event, u64::from(call)];
+        let seed = chance(self.seed, &[function], &place);
+        let duration = self.durations.duration(&Call { function, input_bytes, seed });
+        self.agenda.add(later(self.now, duration), Happening::Object(task, call));
+        self.objects.insert((task, call), request);
     }
 
     /// The call's turn has come.
@@ -308,6 +375,7 @@ impl Run<'_> {
 
     /// The call is not wanted any more.
     fn give_up(&mut self, task: TaskId) {
+        self.objects.retain(|(other, _), _| *other != task);
         if self.calls.remove(&task).is_some_and(|wanted| wanted.begun) {
             self.free += 1;
         }

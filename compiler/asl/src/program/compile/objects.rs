@@ -5,7 +5,7 @@ use crate::diagnostic::pointer_push;
 use crate::document::{self, QueryLanguage, Setting};
 use crate::expression::Template;
 use crate::expression::jsonata::{JsonataTemplate, unwrapped};
-use crate::program::objects::{Batcher, Csv, Format, Reader, S3Action, Transformation, Writer};
+use crate::program::objects::{Batcher, Csv, Format, Pointer, Reader, S3Action, Transformation, Writer};
 use crate::program::{Amount, Selector};
 use serde_json::Value;
 
@@ -38,21 +38,33 @@ impl Compiler {
         let config_pointer = format!("{pointer}/ReaderConfig");
         let resource = reader.get("Resource").and_then(Value::as_str).unwrap_or_default();
         let input_type = config.get("InputType").and_then(Value::as_str);
-        for unknown in ["ItemsPointer"] {
-            if config.get(unknown).is_some() {
-                self.not_built(format!("{config_pointer}/{unknown}"), unknown);
+        let flattened = match config.get("Transformation").and_then(Value::as_str) {
+            None | Some("NONE") => false,
+            Some("LOAD_AND_FLATTEN") if resource == LIST => true,
+            Some(other) => {
+                let what = format!("the Transformation {other} with {resource}");
+                self.not_built(format!("{config_pointer}/Transformation"), &what);
+                false
             }
-        }
-        if let Some(transformation) = config.get("Transformation").and_then(Value::as_str)
-            && transformation != "NONE"
-        {
-            self.not_built(format!("{config_pointer}/Transformation"), transformation);
-        }
+        };
+        let items_pointer = self.items_pointer(config, &config_pointer);
         let format = match (resource, input_type) {
+            (LIST, None) if flattened => {
+                self.fault(
+                    config_pointer,
+                    "LOAD_AND_FLATTEN needs the InputType of the objects: JSON, JSONL or CSV",
+                );
+                return None;
+            }
             (LIST, None) => Format::Listing,
-            (GET, Some("JSON")) => Format::Json,
+            (GET, Some("JSON")) => Format::Json(items_pointer),
             (GET, Some("JSONL")) => Format::JsonLines,
             (GET, Some("CSV")) => Format::Csv(self.csv(config, &config_pointer)),
+            (LIST, Some("JSON")) if flattened => Format::Flattened(Box::new(Format::Json(items_pointer))),
+            (LIST, Some("JSONL")) if flattened => Format::Flattened(Box::new(Format::JsonLines)),
+            (LIST, Some("CSV")) if flattened => {
+                Format::Flattened(Box::new(Format::Csv(self.csv(config, &config_pointer))))
+            }
             (GET, Some("MANIFEST")) => {
                 match config.get("ManifestType").and_then(Value::as_str) {
                     None | Some("S3_INVENTORY") => {}
@@ -79,6 +91,18 @@ impl Compiler {
         self.names(reader, here, "ItemReader", known, required);
         let max_items = self.amount_of(config, here, "ItemReader/ReaderConfig", "MaxItems");
         Some(Reader { format, arguments, max_items })
+    }
+
+    /// Where in a JSON object the array is.
+    fn items_pointer(&mut self, config: &Value, pointer: &str) -> Pointer {
+        let Some(text) = config.get("ItemsPointer").and_then(Value::as_str) else { return Pointer::new() };
+        let pointer = format!("{pointer}/ItemsPointer");
+        if config.get("InputType").and_then(Value::as_str) != Some("JSON") {
+            self.fault(pointer, "ItemsPointer is for the InputType JSON only");
+        } else if !text.is_empty() && !text.starts_with('/') {
+            self.fault(pointer, format!("{text:?} is not a JSON pointer: it has to begin with /"));
+        }
+        text.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect()
     }
 
     fn csv(&mut self, config: &Value, pointer: &str) -> Csv {
@@ -236,5 +260,52 @@ fn arguments_name(here: &Here<'_>) -> &'static str {
     match here.language {
         QueryLanguage::JSONPath => "Parameters",
         QueryLanguage::JSONata => "Arguments",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::document::MachineType;
+    use crate::program::Program;
+
+    /// What is found about a distributed Map with this reader.
+    fn found(reader: &str) -> Vec<String> {
+        let text = format!(
+            r#"{{"StartAt": "M", "States": {{"M": {{"Type": "Map", "End": true, "ItemReader": {reader},
+            "ItemProcessor": {{"ProcessorConfig": {{"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}},
+            "StartAt": "I", "States": {{"I": {{"Type": "Succeed"}}}}}}}}}}}}"#
+        );
+        let found = Program::load(&text, MachineType::Standard).err().unwrap_or_default();
+        found.into_iter().map(|finding| format!("{} {}", finding.pointer, finding.message)).collect()
+    }
+
+    #[test]
+    fn readers_that_are_built_and_that_are_refused_by_name() {
+        let get = r#""Resource": "arn:aws:states:::s3:getObject", "Parameters": {"Bucket": "b", "Key": "k"}"#;
+        let list = r#""Resource": "arn:aws:states:::s3:listObjectsV2", "Parameters": {"Bucket": "b"}"#;
+        let read = |call: &str, config: &str| found(&format!("{{{call}, \"ReaderConfig\": {{{config}}}}}"));
+        for (call, config) in [
+            (get, r#""InputType": "JSON", "ItemsPointer": "/a/0/b~1c""#),
+            (get, r#""InputType": "JSONL", "Transformation": "NONE""#),
+            (list, r#""Transformation": "LOAD_AND_FLATTEN", "InputType": "JSON", "ItemsPointer": "/a""#),
+            (
+                list,
+                r#""Transformation": "LOAD_AND_FLATTEN", "InputType": "CSV", "CSVHeaderLocation": "FIRST_ROW""#,
+            ),
+        ] {
+            assert_eq!(read(call, config), Vec::<String>::new(), "{config}");
+        }
+        for (call, config, expected) in [
+            (get, r#""InputType": "PARQUET""#, "PARQUET"),
+            (get, r#""InputType": "MANIFEST", "ManifestType": "ATHENA_DATA""#, "ATHENA_DATA"),
+            (list, r#""Transformation": "LOAD_AND_FLATTEN", "InputType": "PARQUET""#, "PARQUET"),
+            (list, r#""Transformation": "LOAD_AND_FLATTEN""#, "needs the InputType"),
+            (get, r#""InputType": "JSONL", "Transformation": "LOAD_AND_FLATTEN""#, "LOAD_AND_FLATTEN"),
+            (get, r#""InputType": "JSON", "ItemsPointer": "a""#, "has to begin with /"),
+            (get, r#""InputType": "JSONL", "ItemsPointer": "/a""#, "for the InputType JSON only"),
+        ] {
+            let found = read(call, config);
+            assert!(found.iter().any(|finding| finding.contains(expected)), "{config}: {found:?}");
+        }
     }
 }

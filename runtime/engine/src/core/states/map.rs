@@ -76,7 +76,7 @@ impl Core {
                 let text = |name: &str| arguments.value().get(name).and_then(Value::as_str);
                 let bucket = text("Bucket").unwrap_or_default();
                 let source = match (&reader.format, text("Key")) {
-                    (Format::Listing, _) | (_, None) => format!("S3://{bucket}"),
+                    (Format::Listing | Format::Flattened(_), _) | (_, None) => format!("S3://{bucket}"),
                     (_, Some(key)) => format!("S3://{bucket}/{key}"),
                 };
                 let format = reader.format.clone();

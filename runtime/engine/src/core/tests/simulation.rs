@@ -187,7 +187,7 @@ pub(super) fn object_answer(request: &ObjectRequest) -> ObjectResult {
             let end = (offset + 3).min(7);
             let items = (offset..end).map(|item| Payload::new(Value::from(item))).collect();
             let next = (end < 7).then(|| Cursor { offset: end, ..Cursor::default() });
-            Ok(ObjectReply::Page(Page { items, next }))
+            Ok(ObjectReply::Page(Page::new(items, next)))
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::super::endpoint::{EndpointError, base, chain};
 use super::{ListQuery, Listed, Listing, Object, ObjectError, ObjectStore, Range};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use chrono::DateTime;
 use futures::future::BoxFuture;
 use http_body_util::{BodyExt, Full, Limited};
@@ -13,14 +13,19 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// A body beyond this is not read.
 const MAX_BODY: usize = 1_024 * 1_024 * 1_024;
+
+/// How long an endpoint may be silent, before its answer or within it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An endpoint.
 #[derive(Debug, Clone)]
 pub struct S3Endpoint {
     url: String,
+    patience: Duration,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
@@ -52,7 +57,20 @@ impl S3Endpoint {
     /// [`EndpointError`] where it is not an `http://` URL.
     pub fn new(url: &str) -> Result<Self, EndpointError> {
         let url = base(url)?;
-        Ok(Self { url, client: Client::builder(TokioExecutor::new()).build_http() })
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Ok(Self { url, patience: PATIENCE, client })
+    }
+
+    /// The same, which gives a call up when nothing came for `patience`; a minute, if it is not said.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    async fn patiently<T>(&self, work: impl Future<Output = T>) -> Result<T, ObjectError> {
+        tokio::time::timeout(self.patience, work).await.map_err(|_| {
+            ObjectError::lost(format!("the endpoint was silent for {} s", self.patience.as_secs_f64()))
+        })
     }
 
     async fn call(
@@ -67,15 +85,21 @@ impl S3Endpoint {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body)).map_err(|error| ObjectError::lost(error.to_string()))?;
-        let response =
-            self.client.request(request).await.map_err(|error| ObjectError::lost(chain(&error)))?;
+        let response = self
+            .patiently(self.client.request(request))
+            .await?
+            .map_err(|error| ObjectError::lost(chain(&error)))?;
         let (head, body) = response.into_parts();
-        let body = Limited::new(body, MAX_BODY)
-            .collect()
-            .await
-            .map_err(|error| ObjectError::lost(error.to_string()))?
-            .to_bytes();
-        let answer = Answer { status: head.status.as_u16(), headers: head.headers, body };
+        let mut body = Limited::new(body, MAX_BODY);
+        let mut bytes = BytesMut::new();
+        while let Some(frame) = self.patiently(body.frame()).await? {
+            let frame = frame
+                .map_err(|error| ObjectError::lost(format!("the answer was cut off: {}", chain(&*error))))?;
+            if let Ok(data) = frame.into_data() {
+                bytes.extend_from_slice(&data);
+            }
+        }
+        let answer = Answer { status: head.status.as_u16(), headers: head.headers, body: bytes.freeze() };
         if head.status.is_success() { Ok(answer) } else { Err(refused(&answer)) }
     }
 }

@@ -12,8 +12,9 @@ use std::fmt::Write as _;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::UNIX_EPOCH;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Objects that a listing has at the most, as S3 has it.
 const MAX_KEYS: usize = 1_000;
@@ -24,13 +25,15 @@ const UNFINISHED: &str = ".stepgrad-";
 #[derive(Debug, Clone)]
 pub struct S3Folder {
     root: PathBuf,
+    /// When objects are written, milliseconds since 1970; 0 for the computer's own time.
+    now: Arc<AtomicI64>,
 }
 
 impl S3Folder {
     /// The buckets in the folder `root`.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), now: Arc::default() }
     }
 
     fn bucket(&self, bucket: &str) -> Result<PathBuf, ObjectError> {
@@ -81,7 +84,14 @@ impl S3Folder {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let unfinished = folder.join(format!("{UNFINISHED}{}-{number}", std::process::id()));
         let written = fs::create_dir_all(folder)
-            .and_then(|()| File::create(&unfinished)?.write_all(body))
+            .and_then(|()| {
+                let mut file = File::create(&unfinished)?;
+                file.write_all(body)?;
+                match u64::try_from(self.now.load(Ordering::Relaxed)) {
+                    Ok(now) if now > 0 => file.set_modified(UNIX_EPOCH + Duration::from_millis(now)),
+                    _ => Ok(()),
+                }
+            })
             .and_then(|()| fs::rename(&unfinished, &path));
         written.map_err(|error| {
             // What is left of it is of no use.
@@ -217,6 +227,10 @@ impl ObjectStore for S3Folder {
     ) -> BoxFuture<'a, Result<Listing, ObjectError>> {
         let (store, bucket, query) = (self.clone(), bucket.to_owned(), query.clone());
         Box::pin(blocking(move || store.listing(&bucket, &query)))
+    }
+
+    fn set_time(&self, now: i64) {
+        self.now.store(now, Ordering::Relaxed);
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) async fn page(
     }
     let names: Vec<String> = manifest.file_schema.split(',').map(|name| name.trim().to_owned()).collect();
     let Some(file) = manifest.files.get(cursor.file) else {
-        return Ok(Page { items: Vec::new(), next: None });
+        return Ok(Page::new(Vec::new(), None));
     };
     let holder = manifest.destination_bucket.as_deref().unwrap_or(bucket);
     let holder = holder.rsplit(":::").next().unwrap_or(holder);
@@ -85,7 +85,7 @@ pub(super) async fn page(
     } else {
         None
     };
-    Ok(Page { items, next })
+    Ok(Page::new(items, next))
 }
 
 /// The bytes of a file that may be packed.

@@ -4,12 +4,14 @@
 //! - [`folder`]: objects in a folder of this computer
 //! - [`endpoint`]: objects behind an endpoint that speaks S3's protocol
 //! - `action`: `aws-sdk:s3` as a Task calls it
-//! - `reader`: the items of a distributed Map, page by page; `rows` takes an object apart, `inventory` an S3 Inventory
+//! - `reader`: the items of a distributed Map, page by page; `rows` takes an object apart, `pointer` finds an array
+//!   within it, `inventory` reads an S3 Inventory
 
 mod action;
 pub mod endpoint;
 pub mod folder;
 mod inventory;
+mod pointer;
 mod reader;
 mod rows;
 
@@ -61,6 +63,12 @@ pub trait ObjectStore: Send + Sync + 'static {
         bucket: &'a str,
         query: &'a ListQuery,
     ) -> BoxFuture<'a, Result<Listing, ObjectError>>;
+
+    /// Says what time it is, milliseconds since 1970, where that is not the computer's: objects are written then. A
+    /// store with a clock of its own leaves it.
+    fn set_time(&self, now: i64) {
+        let _ = now;
+    }
 }
 
 /// A whole object.
@@ -160,14 +168,7 @@ impl ObjectError {
 /// # Errors
 /// [`TaskError`] with the names that AWS gives to S3's errors.
 pub async fn carry_out(store: Option<&dyn ObjectStore>, request: ObjectRequest) -> ObjectResult {
-    let Some(store) = store else {
-        return Err(TaskError {
-            error: "S3.SdkClientException".to_owned(),
-            cause: Some(
-                "there are no objects here: say where they are with --s3-folder or --s3-endpoint".to_owned(),
-            ),
-        });
-    };
+    let Some(store) = store else { return Err(nowhere()) };
     match request {
         ObjectRequest::Action { action, arguments } => {
             action::call(store, action, arguments.value()).await.map(ObjectReply::Output)
@@ -182,6 +183,12 @@ pub async fn carry_out(store: Option<&dyn ObjectStore>, request: ObjectRequest) 
             }
         }
     }
+}
+
+/// There are no objects.
+pub(crate) fn nowhere() -> TaskError {
+    let cause = "there are no objects here: say where they are with --s3-folder or --s3-endpoint";
+    TaskError { error: "S3.SdkClientException".to_owned(), cause: Some(cause.to_owned()) }
 }
 
 /// The error as a Task has it. S3's own exceptions have classes in the SDK; the others are all `S3Exception`.

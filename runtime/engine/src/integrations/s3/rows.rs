@@ -35,10 +35,12 @@ pub(super) fn take(format: &Format, part: &Part<'_>, headers: Option<&[String]>)
         return Ok(Taken::default());
     }
     match format {
-        Format::Json => array(part),
+        Format::Json(_) => array(part),
         Format::JsonLines => lines(part),
         Format::Csv(csv) => values(csv, part, headers),
-        Format::Inventory | Format::Listing => Err("this is not read in parts".to_owned()),
+        Format::Inventory | Format::Listing | Format::Flattened(_) => {
+            Err("this is not read in parts".to_owned())
+        }
     }
 }
 
@@ -230,8 +232,11 @@ mod tests {
         let first_row = Format::Csv(Csv { delimiter: b',', headers: None });
         let given = Format::Csv(Csv { delimiter: b';', headers: Some(vec!["x".into(), "y".into()]) });
         let cases = [
-            (Format::Json, "\u{feff} [ 1, 23 ,\"a]\\\"\", {\"k\": [1, 2]}, [], 4567 ] \n".to_owned()),
-            (Format::Json, "[]".to_owned()),
+            (
+                Format::Json(Vec::new()),
+                "\u{feff} [ 1, 23 ,\"a]\\\"\", {\"k\": [1, 2]}, [], 4567 ] \n".to_owned(),
+            ),
+            (Format::Json(Vec::new()), "[]".to_owned()),
             (Format::JsonLines, "{\"a\": 1}\n\n[2]\r\n3".to_owned()),
             (first_row, "a,b\r\n1,2\r\n\"x\ny\",\"q\"\"q\"\n\n5\n6,7,8".to_owned()),
             (given, "1;2\n3".to_owned()),
@@ -259,7 +264,7 @@ mod tests {
     #[test]
     fn what_is_not_the_format_is_refused() {
         for bad in ["{\"a\": 1}", "1", "[1, 2", "[1 x]", ""] {
-            assert!(read(&Format::Json, bad, 100).is_err(), "{bad}");
+            assert!(read(&Format::Json(Vec::new()), bad, 100).is_err(), "{bad}");
         }
         assert!(read(&Format::JsonLines, "{\"a\": 1}\n{", 100).is_err());
     }
