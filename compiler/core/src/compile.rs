@@ -51,7 +51,8 @@ pub fn compile(spec: &Spec, templates: &Templates) -> Result<Compilation, Compil
     functions.sort();
     functions.dedup();
     let configured = configured(spec, &functions);
-    let bounds = bound::bounds(&machines, size(spec), &configured, spec.functions.max_concurrency.value);
+    let mut bounds = bound::bounds(&machines, size(spec), &configured, spec.functions.max_concurrency.value);
+    bounds.choices.extend(robustness(spec));
     let findings = findings(spec, &configured, &bounds);
     if !findings.is_empty() {
         return Err(CompileError::Limits(findings));
@@ -63,6 +64,7 @@ pub fn compile(spec: &Spec, templates: &Templates) -> Result<Compilation, Compil
 
 fn configured(spec: &Spec, functions: &[Function]) -> Vec<Configured> {
     let architecture = spec.model.architecture.value;
+    let (aggregation, peers) = (spec.exchange.aggregation.value, spec.topology.peers.value);
     functions
         .iter()
         .map(|function| {
@@ -71,10 +73,26 @@ fn configured(spec: &Spec, functions: &[Function]) -> Vec<Configured> {
                 function: *function,
                 timeout_s: settings.timeout_s.value,
                 memory_mb: settings.memory_mb.value,
-                least_mb: bound::lambda::least_memory_mb(*function, architecture),
+                least_mb: bound::lambda::least_memory_mb(*function, architecture, &aggregation, peers),
             }
         })
         .collect()
+}
+
+/// How many Byzantine peers a robust aggregation bears.
+fn robustness(spec: &Spec) -> Option<String> {
+    let rule = &spec.exchange.aggregation.value;
+    if rule.is_mean() {
+        return None;
+    }
+    let (peers, quorum) = (spec.topology.peers.value, spec.fault_tolerance.quorum.value);
+    let name = rule.name();
+    Some(match (rule.bears(peers), rule.bears(quorum)) {
+        (Some(all), Some(few)) => format!(
+            "{name} bears {all} Byzantine of {peers} peers, {few} where only the quorum of {quorum} is left"
+        ),
+        _ => format!("{name} bounds what each of {peers} peers can do to a round, and leaves none out"),
+    })
 }
 
 /// How large the training is, as far as the spec tells.
@@ -94,7 +112,7 @@ fn size(spec: &Spec) -> Size {
         Algorithm::GradientAveraging => batches,
         Algorithm::ModelAveraging => Some(0),
     };
-    Size { peers, batches, rounds }
+    Size { peers, batches, rounds, anomalies: !spec.exchange.aggregation.value.is_mean() }
 }
 
 /// Samples outside of the held-out set; only for data that the spec itself describes.

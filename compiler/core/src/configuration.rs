@@ -45,6 +45,7 @@ pub(crate) fn configuration(spec: &Spec, bounds: &Bounds) -> Training {
         topology: spec.topology.kind.value,
         peers: spec.topology.peers.value,
         every: spec.exchange.every.value,
+        aggregation: spec.exchange.aggregation.value,
         quorum: spec.fault_tolerance.quorum.value,
         carriers: bounds.carriers,
         rounds_per_segment: bounds.rounds_per_segment,

@@ -22,6 +22,8 @@ pub enum ErrorKind {
     ReplicasDiverged,
     /// The loss or a parameter is not a finite number.
     NotFinite,
+    /// More peers are lost or caught than the aggregation is set to bear.
+    RobustnessLost,
     /// A count or size goes beyond what the definition can carry.
     LimitExceeded,
     /// A defect of the handler.
@@ -30,7 +32,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ObjectUnavailable,
         Self::ChecksumMismatch,
         Self::InvalidEvent,
@@ -39,6 +41,7 @@ impl ErrorKind {
         Self::DivergentObject,
         Self::ReplicasDiverged,
         Self::NotFinite,
+        Self::RobustnessLost,
         Self::LimitExceeded,
         Self::Internal,
     ];
@@ -55,6 +58,7 @@ impl ErrorKind {
             Self::DivergentObject => "Stepgrad.DivergentObject",
             Self::ReplicasDiverged => "Stepgrad.ReplicasDiverged",
             Self::NotFinite => "Stepgrad.NotFinite",
+            Self::RobustnessLost => "Stepgrad.RobustnessLost",
             Self::LimitExceeded => "Stepgrad.LimitExceeded",
             Self::Internal => "Stepgrad.Internal",
         }

@@ -1,6 +1,7 @@
 //! The event each function takes and the reply it gives. Payloads carry references and small numbers, never
 //! tensors and never secrets: 262,144 bytes is all that Step Functions passes between states.
 
+use crate::anomaly::Anomaly;
 use crate::fanout::Fanout;
 use crate::progress::{Lost, Metrics, Stop};
 use serde::{Deserialize, Serialize};
@@ -203,6 +204,12 @@ pub struct RoundMetrics {
     pub members: u32,
     /// Peers lost in it, the first [`LOST_NAMED`].
     pub lost: Vec<Lost>,
+    /// Peers that its exchange left out or found amiss, the first [`crate::anomaly::NAMED`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub anomalous: Vec<Anomaly>,
+    /// Why its exchange changed nothing, where it did not for want of contributions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
     /// Samples of its gradients.
     pub samples: u64,
     /// At the parameters the gradients were taken at.

@@ -88,6 +88,12 @@ pub fn members(run: &str, round: u32) -> String {
     format!("{}/members.json", self::round(run, round))
 }
 
+/// What a round's exchange found amiss ([`crate::anomaly::Anomalies`]) as JSON; not written for a plain mean.
+#[must_use]
+pub fn anomalies(run: &str, round: u32) -> String {
+    format!("{}/anomalies.json", self::round(run, round))
+}
+
 /// What `evaluate` measured and decided after a round ([`crate::progress::Progress`]) as JSON.
 #[must_use]
 pub fn progress(run: &str, round: u32) -> String {

@@ -7,6 +7,8 @@
 //! Coordinates are logical and count from 1 (`peer`, `round`, `epoch`, `batch`); round 0 is the state before
 //! the first round. No name depends on an attempt, so a retry writes the same bytes under the same key.
 
+pub mod aggregation;
+pub mod anomaly;
 pub mod call_log;
 pub mod digest;
 pub mod error;

@@ -1,6 +1,7 @@
 //! The training configuration: what the functions need to know of a spec. The compiler writes it, canonical,
 //! as `training.json` of the bundle; a run puts it into the store, where every function reads it.
 
+use crate::aggregation::Aggregation;
 use crate::fanout::Carriers;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,9 @@ pub struct Training {
     pub peers: u32,
     /// How often they exchange.
     pub every: Every,
+    /// How the contributions become one.
+    #[serde(default, skip_serializing_if = "Aggregation::is_mean")]
+    pub aggregation: Aggregation,
     /// Members at the least for a round to count.
     pub quorum: u32,
     /// How the fan-out is carried, by its size.

@@ -107,6 +107,13 @@ fn line(state: &State) -> String {
         let lost: Vec<_> = last.lost.iter().map(ToString::to_string).collect();
         parts.push(format!("lost: {}", lost.join(", ")));
     }
+    if !last.anomalous.is_empty() {
+        let anomalous: Vec<_> = last.anomalous.iter().map(ToString::to_string).collect();
+        parts.push(format!("anomalous: {}", anomalous.join(", ")));
+    }
+    if let Some(why) = &last.skipped {
+        parts.push(format!("nothing changed: {why}"));
+    }
     parts.push(format!("{} invocations", state.invocations));
     if let Some(left) = left(state, last.round) {
         parts.push(format!("{} left", time(left)));
@@ -136,6 +143,7 @@ pub(crate) fn time(duration: Duration) -> String {
 mod tests {
     use super::{State, line, time};
     use std::time::Duration;
+    use stepgrad_contract::anomaly::{Anomaly, Why};
     use stepgrad_contract::events::RoundMetrics;
     use stepgrad_contract::progress::{Lost, Metrics};
 
@@ -152,6 +160,8 @@ mod tests {
             learning_rate: 0.1,
             members: 3,
             lost: vec![Lost { peer: 4, error: "States.Timeout".to_owned() }],
+            anomalous: vec![Anomaly::new(2, Why::NotFinite, None)],
+            skipped: None,
             samples: 384,
             training: Some(Metrics { loss: 0.41234, accuracy: 0.9 }),
             validation: None,
@@ -159,6 +169,7 @@ mod tests {
             stop: None,
         });
         let expected = "round 10/100 · epochs 2/20 · loss 0.4123 · validation accuracy 95.12 % · lost: peer 4 (States.Timeout) · \
+                        anomalous: peer 2 (not_finite) · \
                         240 invocations · 4 min 30 s left";
         assert_eq!(line(&state), expected);
         assert_eq!(time(Duration::from_secs(3_725)), "1 h 02 min");

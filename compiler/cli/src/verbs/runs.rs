@@ -7,6 +7,8 @@ use crate::record::{self, Run, Status};
 use crate::show::summary;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// What can be done with records.
@@ -127,7 +129,8 @@ fn show(args: &ShowArgs, format: Format) -> Result<(), Failure> {
             round["replica"].as_str().and_then(|digest| digest.get(..12)).unwrap_or_default().to_owned(),
         ]);
     }
-    output::data(&format!("{}\n{}\n", table.trim_fmt(), summary::text(&run)));
+    let text = format!("{}\n{}{}\n", table.trim_fmt(), anomalies(&rounds), summary::text(&run));
+    output::data(&text);
     if stands(&run, &folder) == "KILLED" {
         output::say(&format!(
             "no process works on this run: continue it with `stepgrad run --resume {}`",
@@ -135,4 +138,68 @@ fn show(args: &ShowArgs, format: Format) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// Who was out of the ordinary in which rounds, and which rounds changed nothing; empty where nothing was.
+fn anomalies(rounds: &[Value]) -> String {
+    let mut told: BTreeMap<(u64, String), Vec<u64>> = BTreeMap::new();
+    let mut skipped = Vec::new();
+    for metrics in rounds {
+        let round = metrics["round"].as_u64().unwrap_or_default();
+        for anomaly in metrics["anomalous"].as_array().into_iter().flatten() {
+            let why = anomaly["why"].as_str().unwrap_or_default().to_owned();
+            told.entry((anomaly["peer"].as_u64().unwrap_or_default(), why)).or_default().push(round);
+        }
+        if !metrics["skipped"].is_null() {
+            skipped.push(round);
+        }
+    }
+    let mut text = String::new();
+    for ((peer, why), rounds) in &told {
+        // Writing into a String cannot fail.
+        let _ = writeln!(text, "anomalous: peer {peer} ({why}) in {}", of_rounds(rounds));
+    }
+    if !skipped.is_empty() {
+        let _ = writeln!(text, "nothing changed for want of contributions in {}", of_rounds(&skipped));
+    }
+    text
+}
+
+/// Rounds in words, those that follow each other as a range: `rounds 1–4, 7`.
+fn of_rounds(rounds: &[u64]) -> String {
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    for round in rounds {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == *round => *last = *round,
+            _ => ranges.push((*round, *round)),
+        }
+    }
+    let shown = ranges.iter().map(|(first, last)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}–{last}"),
+    });
+    format!("{} {}", if rounds.len() == 1 { "round" } else { "rounds" }, shown.collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::anomalies;
+    use serde_json::json;
+
+    #[test]
+    fn anomalies_are_told_by_peer_and_round() {
+        let nan = || json!({"peer": 2, "why": "not_finite"});
+        let far = || json!({"peer": 10, "why": "distant", "score": 3.5});
+        let rounds = [
+            json!({"round": 1, "anomalous": [nan()]}),
+            json!({"round": 2, "anomalous": [nan(), far()]}),
+            json!({"round": 3}),
+            json!({"round": 4, "anomalous": [nan()], "skipped": "why"}),
+        ];
+        let expected = "anomalous: peer 2 (not_finite) in rounds 1–2, 4\n\
+                        anomalous: peer 10 (distant) in round 2\n\
+                        nothing changed for want of contributions in round 4\n";
+        assert_eq!(anomalies(&rounds), expected);
+        assert_eq!(anomalies(&[json!({"round": 1})]), "");
+    }
 }

@@ -6,6 +6,7 @@
 use super::Figure;
 use crate::limits::{FUNCTION_MEMORY_MB, FUNCTION_TIMEOUT_S};
 use stepgrad_contract::Function;
+use stepgrad_contract::aggregation::Aggregation;
 use stepgrad_contract::training::Architecture;
 
 /// Resident memory of a function process before any work, in MB, as measured.
@@ -114,22 +115,55 @@ const fn on_top_mb(function: Function, architecture: Architecture) -> u64 {
     }
 }
 
-/// MB that `function` needs to work on `architecture` at batch 32 of 32×32 images; larger ones need more.
-#[must_use]
-pub const fn least_memory_mb(function: Function, architecture: Architecture) -> u64 {
-    match parameters(architecture) {
-        Some(parameters) => {
-            let held = (bytes_per_parameter(function) * parameters).div_ceil(1_048_576);
-            BASE_MB + held + on_top_mb(function, architecture)
-        }
-        None => BASE_MB,
+/// Bytes that a rule holds for each parameter while it is at work: the files of all peers side by side, and the
+/// result; for clipping and Zeno the round's start; for Zeno a candidate and a replica of it too.
+const fn bytes_of_rule(aggregation: &Aggregation, peers: u32) -> u64 {
+    let files = 4 * peers as u64;
+    match aggregation {
+        // File after file: counted with the function.
+        Aggregation::Mean => 0,
+        Aggregation::CoordinateMedian
+        | Aggregation::TrimmedMean { .. }
+        | Aggregation::Krum { .. }
+        | Aggregation::MultiKrum { .. }
+        | Aggregation::GeometricMedian => files + 5,
+        Aggregation::NormClipping(_) => files + 9,
+        Aggregation::Zeno { .. } => files + 21,
     }
+}
+
+/// MB that `function` needs to work on `architecture` at batch 32 of 32×32 images with this aggregation among
+/// `peers`; larger ones need more.
+#[must_use]
+pub const fn least_memory_mb(
+    function: Function,
+    architecture: Architecture,
+    aggregation: &Aggregation,
+    peers: u32,
+) -> u64 {
+    let Some(parameters) = parameters(architecture) else {
+        return BASE_MB;
+    };
+    let (mut bytes, mut on_top) = (bytes_per_parameter(function), on_top_mb(function, architecture));
+    if matches!(function, Function::Synchronise | Function::Aggregate) {
+        // The rule is done before the step begins.
+        let rule = bytes_of_rule(aggregation, peers);
+        if rule > bytes {
+            bytes = rule;
+        }
+        let judged = on_top_mb(Function::Evaluate, architecture);
+        if matches!(aggregation, Aggregation::Zeno { .. }) && judged > on_top {
+            on_top = judged;
+        }
+    }
+    BASE_MB + (bytes * parameters).div_ceil(1_048_576) + on_top
 }
 
 #[cfg(test)]
 mod tests {
     use super::least_memory_mb;
     use stepgrad_contract::Function;
+    use stepgrad_contract::aggregation::Aggregation;
     use stepgrad_contract::training::Architecture;
 
     #[test]
@@ -146,9 +180,28 @@ mod tests {
             (Function::Finish, 604, 155),
         ] {
             for (architecture, peak) in [(Architecture::Vgg11, vgg11), (Architecture::ResNet18, resnet18)] {
-                let least = least_memory_mb(function, architecture);
+                let least = least_memory_mb(function, architecture, &Aggregation::Mean, 4);
                 assert!(peak <= least, "{function} of {architecture:?}: {least} MB");
             }
         }
+    }
+
+    #[test]
+    fn a_robust_rule_holds_the_files_of_all_peers() {
+        let of =
+            |function, rule: &Aggregation, peers| least_memory_mb(function, Architecture::Vgg11, rule, peers);
+        let files = |peers: u64| peers * 4 * 128_807_306 / 1_048_576;
+        let (krum, mean) = (Aggregation::Krum { byzantine: 1 }, Aggregation::Mean);
+        for function in [Function::Synchronise, Function::Aggregate] {
+            assert!(of(function, &krum, 10) > files(10));
+            assert_eq!(of(function, &krum, 11) - of(function, &krum, 10), files(1) + 1);
+            assert_eq!(of(function, &mean, 100), of(function, &mean, 4));
+            assert_eq!(of(function, &krum, 2), of(function, &mean, 2), "the step needs more");
+        }
+        assert_eq!(of(Function::Combine, &krum, 10), of(Function::Combine, &mean, 10));
+        assert!(
+            of(Function::Aggregate, &Aggregation::Zeno { byzantine: 1, rho: 0.0, batches: 1 }, 10)
+                > of(Function::Aggregate, &krum, 10)
+        );
     }
 }

@@ -21,6 +21,8 @@ pub struct Size {
     pub batches: Option<u32>,
     /// Rounds in all at the most; `None` likewise.
     pub rounds: Option<u64>,
+    /// Whether rounds report anomalous peers.
+    pub anomalies: bool,
 }
 
 /// A limit and how near the worst case comes.
@@ -86,7 +88,7 @@ pub fn bounds(
         .collect();
     if let Some(choice) = carried {
         figures.extend(history::figures(machines, &carriers, size, batches, choice, rounds_per_segment));
-        figures.extend(payload::figures(size.peers, batches, choice));
+        figures.extend(payload::figures(size.peers, batches, choice, size.anomalies));
     }
     figures.push(concurrency::figure(machines));
     figures.extend(lambda::figures(functions));

@@ -2,6 +2,7 @@
 
 use super::Figure;
 use crate::limits::PAYLOAD_BYTES;
+use stepgrad_contract::anomaly::{Anomaly, NAMED, Why};
 use stepgrad_contract::events::{
     Action, EvaluateEvent, EvaluateReply, LOST_NAMED, MembershipEvent, Next, Replicas, Report, Reports,
     RoundMetrics, Status,
@@ -13,10 +14,12 @@ use stepgrad_contract::progress::{Lost, Metrics, Stop};
 const RUN_ID: usize = 64;
 /// The longest name among the errors that a call of a function ends with.
 const LONGEST_ERROR: &str = "Lambda.ClientExecutionTimeoutException";
+/// Bytes at the most of why an exchange changed nothing.
+const SKIPPED: usize = 256;
 /// What a machine adds to a payload beside these types: ARNs of the executions that started it.
 const SURROUNDINGS: u64 = 1_024;
 
-pub(super) fn figures(peers: u32, batches: u32, choice: Choice) -> Vec<Figure> {
+pub(super) fn figures(peers: u32, batches: u32, choice: Choice, anomalies: bool) -> Vec<Figure> {
     let run = "r".repeat(RUN_ID);
     let figure = |what: &str, bytes: usize, because: &str| Figure {
         what: what.to_owned(),
@@ -39,7 +42,7 @@ pub(super) fn figures(peers: u32, batches: u32, choice: Choice) -> Vec<Figure> {
     };
     let reply = EvaluateReply {
         next: Next { round: u32::MAX, next: Action::Segment, fanout: working.clone() },
-        metrics: metrics(peers),
+        metrics: metrics(peers, anomalies),
     };
     vec![
         figure("payload after the peers' work", length(&working) + length(&reports), "members and reports"),
@@ -69,7 +72,7 @@ fn report(peer: u32) -> Report {
     Report { peer, status: Status::Lost, error: Some(LONGEST_ERROR.to_owned()) }
 }
 
-fn metrics(peers: u32) -> RoundMetrics {
+fn metrics(peers: u32, anomalies: bool) -> RoundMetrics {
     let widest = Some(Metrics { loss: f64::MIN_POSITIVE, accuracy: 1.0 / 3.0 });
     RoundMetrics {
         round: u32::MAX,
@@ -81,6 +84,12 @@ fn metrics(peers: u32) -> RoundMetrics {
             .take(LOST_NAMED)
             .map(|peer| Lost { peer, error: LONGEST_ERROR.to_owned() })
             .collect(),
+        anomalous: (1..=peers)
+            .rev()
+            .take(if anomalies { NAMED } else { 0 })
+            .map(|peer| Anomaly::new(peer, Why::NotSelected, Some(-f64::MIN_POSITIVE)))
+            .collect(),
+        skipped: anomalies.then(|| " ".repeat(SKIPPED)),
         samples: u64::MAX,
         training: widest,
         validation: widest,

@@ -97,10 +97,14 @@ codes! {
     MinLearningRate = "SG037",
     /// a list names something twice
     ListedTwice = "SG038",
+    /// the aggregation cannot bear what it is set to among so few peers
+    Breakdown = "SG039",
     /// the training is steered by its own loss
     NoValidation = "SG040",
     /// settings for a function that the training never calls
     UnusedFunction = "SG041",
+    /// an aggregation that judges by held-out samples, of which there are none
+    NothingHeldOut = "SG042",
     /// a limit of AWS would be exceeded
     Limit = "SG050",
     /// a function has too little memory for the model

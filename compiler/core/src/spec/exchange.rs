@@ -1,5 +1,6 @@
 //! `exchange`: how often and by what means the peers combine what they have.
 
+use super::aggregation::{self, AggregationSchema};
 use super::choice::{self, Choice, Named, choice};
 use super::decode::{Fields, Findings, Value, whole};
 use super::spanned::Spanned;
@@ -10,6 +11,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
+use stepgrad_contract::aggregation::Aggregation;
 use stepgrad_contract::training::{Algorithm, Every};
 
 const COUNT: RangeInclusive<u32> = 1..=1_000_000;
@@ -31,7 +33,7 @@ pub struct Exchange {
     #[schemars(with = "Named<Compression>", default = "no_compression")]
     pub compression: Spanned<Compression>,
     /// How the contributions become one.
-    #[schemars(with = "Named<Aggregation>", default = "mean")]
+    #[schemars(with = "AggregationSchema", default = "mean")]
     pub aggregation: Spanned<Aggregation>,
 }
 
@@ -57,14 +59,6 @@ pub enum Synchrony {
 pub enum Compression {
     /// They are not.
     None,
-}
-
-/// How the contributions become one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Aggregation {
-    /// The mean, weighted by samples.
-    Mean,
 }
 
 fn every_epoch() -> &'static str {
@@ -130,15 +124,6 @@ impl Choice for Compression {
     ];
 }
 
-impl Choice for Aggregation {
-    const WHAT: &'static str = "aggregation";
-    const BUILT: &'static [(&'static str, Self, &'static str)] =
-        &[("mean", Self::Mean, "the mean, weighted by samples")];
-    const PLANNED: &'static [&'static str] =
-        &["median", "trimmed_mean", "krum", "multi_krum", "geometric_median", "zeno", "norm_clipping"];
-    const ALIASES: &'static [(&'static str, &'static str)] = &[("average", "mean"), ("avg", "mean")];
-}
-
 /// `every` without a count.
 #[derive(Debug, Clone, Copy)]
 struct Epoch;
@@ -186,7 +171,7 @@ impl Exchange {
             channel: fields.or("channel", Channel::ObjectStore, cx, choice),
             synchrony: fields.or("synchrony", Synchrony::Bulk, cx, choice),
             compression: fields.or("compression", Compression::None, cx, choice),
-            aggregation: fields.or("aggregation", Aggregation::Mean, cx, choice),
+            aggregation: fields.or("aggregation", Aggregation::Mean, cx, aggregation::read),
         };
         fields.finish(cx);
         exchange

@@ -3,6 +3,7 @@
 //! One file for each section, with its documentation, its types, how it is read and what is checked; `yaml`
 //! makes the tree that they read, `decode` and `choice` are how. Knows nothing of plans or state machines.
 
+mod aggregation;
 pub(crate) mod choice;
 mod data;
 pub(crate) mod decode;
@@ -25,7 +26,7 @@ pub(crate) mod yaml;
 mod tests;
 
 pub use data::{Data, Synthetic, Validation};
-pub use exchange::{Aggregation, Channel, Compression, Exchange, Synchrony};
+pub use exchange::{Channel, Compression, Exchange, Synchrony};
 pub use fault_tolerance::{FaultTolerance, Retries};
 pub use functions::{Functions, Processor, Settings};
 pub use model::Model;
@@ -142,6 +143,7 @@ impl Spec {
         fields.finish(cx);
         spec.model.check(&spec.data, cx);
         spec.exchange.check(&spec.training, cx);
+        aggregation::check(&spec, cx);
         spec.training.check(&spec.exchange, &spec.data, cx);
         spec
     }

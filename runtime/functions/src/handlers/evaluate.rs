@@ -1,6 +1,7 @@
 //! `evaluate`: checks the replicas, measures loss and accuracy, decides what comes next, and deletes what no
 //! later step reads.
 
+use super::exchange::anomalies;
 use super::progress::{Measured, decide};
 use super::run::Run;
 use super::{Environment, fanout, invalid_event, retention};
@@ -8,6 +9,7 @@ use crate::data::Batch;
 use crate::models::Replica;
 use crate::store::{self, Store};
 use crate::torch;
+use stepgrad_contract::anomaly::NAMED;
 use stepgrad_contract::digest::sha256;
 use stepgrad_contract::events::{
     Action, EvaluateEvent, EvaluateReply, LOST_NAMED, Next, Replicas, RoundMetrics,
@@ -30,7 +32,9 @@ pub(super) async fn handle(
     let before = run.before(store, round).await?;
 
     let mut training = Sums::default();
-    for peer in &members.members {
+    let amiss = anomalies(&run, store, round).await?;
+    let caught = |peer: u32| amiss.anomalous.iter().any(|other| other.peer == peer && other.why.is_caught());
+    for peer in members.members.iter().filter(|peer| !caught(**peer)) {
         // The exchange has verified the file.
         training.add(&store.get_sums(&keys::published(&run.id, round, *peer)).await?);
     }
@@ -76,6 +80,8 @@ pub(super) async fn handle(
         learning_rate: before.learning_rate,
         members: u32::try_from(members.members.len()).unwrap_or(u32::MAX),
         lost: members.lost.into_iter().take(LOST_NAMED).collect(),
+        anomalous: amiss.anomalous.into_iter().take(NAMED).collect(),
+        skipped: amiss.skipped,
         samples: training.samples,
         training: after.training,
         validation,

@@ -116,6 +116,12 @@ impl Replica {
         &mut self.parameters
     }
 
+    /// Whether a tensor of this name is trainable, as opposed to a buffer.
+    #[must_use]
+    pub fn is_parameter(&self, name: &str) -> bool {
+        self.parameters.contains_key(name)
+    }
+
     /// The scores of `batch`, `[samples, classes]`.
     ///
     /// # Errors

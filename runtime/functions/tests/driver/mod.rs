@@ -1,10 +1,12 @@
 //! Drives a run as the state machines do: calls the handlers in the order of the plan on a store in a
 //! temporary folder.
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails the test")]
+#![expect(clippy::disallowed_methods, reason = "changes objects")]
 #![allow(dead_code, reason = "each test crate uses its own part")]
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use stepgrad_contract::aggregation::Aggregation;
 use stepgrad_contract::events::{EvaluateReply, FinishReply, Next};
 use stepgrad_contract::fanout::{Batches, Carriers, Member};
 use stepgrad_contract::tensors::TensorFile;
@@ -44,6 +46,7 @@ pub(crate) fn training() -> Training {
         topology: Topology::PeerToPeer,
         peers: 4,
         every: Every::Batches(2),
+        aggregation: Aggregation::Mean,
         quorum: 1,
         carriers: Carriers {
             history_limit: 25_000,
@@ -93,6 +96,8 @@ pub(crate) struct Driver {
     pub(crate) manner: Manner,
     /// Peers whose work of a round is lost.
     pub(crate) lost: BTreeMap<u32, Vec<u32>>,
+    /// Changes what a peer published in a round.
+    pub(crate) tamper: Option<fn(u32, u32, TensorFile) -> TensorFile>,
 }
 
 impl Driver {
@@ -100,7 +105,7 @@ impl Driver {
         let folder = tempfile::tempdir().unwrap();
         let environment = environment(&folder);
         environment.store.put_json(&keys::training(RUN), &training).await.unwrap();
-        Self { folder, environment, training, manner: Manner::default(), lost: BTreeMap::new() }
+        Self { folder, environment, training, manner: Manner::default(), lost: BTreeMap::new(), tamper: None }
     }
 
     pub(crate) fn path(&self, key: &str) -> std::path::PathBuf {
@@ -166,6 +171,11 @@ impl Driver {
                     self.call(Function::Gradient, event).await?;
                 }
                 self.call(Function::Combine, event).await?;
+            }
+            if let Some(tamper) = self.tamper {
+                let key = keys::published(RUN, round, peer);
+                let changed = tamper(round, peer, self.tensors(&key).await);
+                std::fs::write(self.path(&key), changed.encode()).unwrap();
             }
             reports.push(json!({"peer": peer, "status": "OK"}));
         }

@@ -1,5 +1,10 @@
-//! What `synchronise` and `aggregate` share: the mean of what the members published becomes one new replica.
+//! What `synchronise` and `aggregate` share: what the members published is made one and becomes a new replica.
 //! They differ in whose replica and state it is.
+
+mod ground;
+mod robust;
+
+pub(super) use robust::anomalies;
 
 use super::run::Run;
 use crate::aggregation::Mean;
@@ -31,21 +36,19 @@ pub(super) async fn exchange(
     members: &[u32],
     places: Places,
 ) -> Result<String, FunctionError> {
-    let mut mean = Mean::default();
-    for peer in members {
-        let file = store.get_tensors(&keys::published(&run.id, round, *peer)).await?;
-        mean.add(&format!("peer {peer}"), file)?;
-    }
-    let mean = mean.finish();
-    let replica = match run.training.algorithm {
-        _ if mean.sums.samples == 0 => {
-            if run.training.algorithm == Algorithm::GradientAveraging && run.has_momentum() {
+    let one = match run.training.aggregation.is_mean() {
+        true => mean(run, store, round, members).await?,
+        false => robust::aggregate(run, store, round, members, &places.start).await?,
+    };
+    let replica = match (run.training.algorithm, one) {
+        (algorithm, None) => {
+            if algorithm == Algorithm::GradientAveraging && run.has_momentum() {
                 store.put_tensors(&places.state_after, &state_before(store, &places).await?).await?;
             }
             store.get_tensors(&places.start).await?
         }
-        Algorithm::ModelAveraging => TensorFile { sums: Sums::default(), ..mean },
-        Algorithm::GradientAveraging => {
+        (Algorithm::ModelAveraging, Some(model)) => TensorFile { sums: Sums::default(), ..model },
+        (Algorithm::GradientAveraging, Some(gradient)) => {
             let learning_rate = run.before(store, round).await?.learning_rate;
             // Of each file the bytes are let go before the next is read.
             let mut replica = run.replica(&store.get_tensors(&places.start).await?)?;
@@ -53,7 +56,7 @@ pub(super) async fn exchange(
                 true => State::load(&state_before(store, &places).await?)?,
                 false => State::default(),
             };
-            replica.step(mean, &run.training.optimizer, learning_rate, &mut state)?;
+            replica.step(gradient, &run.training.optimizer, learning_rate, &mut state)?;
             let replica = replica.into_file()?;
             if run.has_momentum() {
                 store.put_tensors(&places.state_after, &state.save()?).await?;
@@ -62,6 +65,22 @@ pub(super) async fn exchange(
         }
     };
     store.put_tensors(&places.replica, &replica).await
+}
+
+/// The mean of what the members published; `None` without any samples.
+async fn mean(
+    run: &Run,
+    store: &Store,
+    round: u32,
+    members: &[u32],
+) -> Result<Option<TensorFile>, FunctionError> {
+    let mut mean = Mean::default();
+    for peer in members {
+        let file = store.get_tensors(&keys::published(&run.id, round, *peer)).await?;
+        mean.add(&format!("peer {peer}"), file)?;
+    }
+    let mean = mean.finish();
+    Ok((mean.sums.samples > 0).then_some(mean))
 }
 
 async fn state_before(store: &Store, places: &Places) -> Result<TensorFile, FunctionError> {

@@ -1,0 +1,126 @@
+//! What rules need to know beside the contributions: what the round starts from, and the loss on held-out batches
+//! after an update.
+
+use super::super::invalid_event;
+use super::super::run::Run;
+use crate::aggregation::Ground;
+use crate::data::Batch;
+use crate::store::Store;
+use crate::{seeds, torch};
+use rand::seq::SliceRandom;
+use std::collections::BTreeMap;
+use stepgrad_contract::aggregation::Aggregation;
+use stepgrad_contract::progress::Sums;
+use stepgrad_contract::tensors::{Tensor, TensorFile};
+use stepgrad_contract::training::Algorithm;
+use stepgrad_contract::{ErrorKind, FunctionError, keys};
+
+/// What a round starts from, as far as the rule needs it.
+pub(super) struct Start<'a> {
+    run: &'a Run,
+    /// What contributions are successors of.
+    origins: BTreeMap<String, Tensor>,
+    held_out: Option<HeldOut>,
+}
+
+/// What updates are judged by.
+struct HeldOut {
+    start: TensorFile,
+    learning_rate: f64,
+    batches: Vec<Batch>,
+}
+
+impl<'a> Start<'a> {
+    pub(super) async fn load(
+        run: &'a Run,
+        store: &Store,
+        round: u32,
+        start: &str,
+    ) -> Result<Self, FunctionError> {
+        let mut ground = Self { run, origins: BTreeMap::new(), held_out: None };
+        let batches = match run.training.aggregation {
+            Aggregation::NormClipping(_) => None,
+            Aggregation::Zeno { batches, .. } => Some(batches),
+            _ => return Ok(ground),
+        };
+        let file = store.get_tensors(start).await?;
+        ground.origins = match run.training.algorithm {
+            Algorithm::ModelAveraging => file.tensors.clone(),
+            Algorithm::GradientAveraging => {
+                let replica = run.replica(&file)?;
+                let buffers = file.tensors.iter().filter(|(name, _)| !replica.is_parameter(name));
+                // The part of a file would hold on to the whole.
+                let copied = |tensor: &Tensor| Tensor { data: tensor.data.to_vec().into(), ..tensor.clone() };
+                buffers.map(|(name, tensor)| (name.clone(), copied(tensor))).collect()
+            }
+        };
+        if let Some(count) = batches {
+            let learning_rate = run.before(store, round).await?.learning_rate;
+            let batches = held_out(run, store, round, count).await?;
+            ground.held_out = Some(HeldOut { start: file, learning_rate, batches });
+        }
+        Ok(ground)
+    }
+}
+
+/// Held-out batches, drawn with the seed and the round: no peer can know them before, and all take the same.
+async fn held_out(run: &Run, store: &Store, round: u32, count: u32) -> Result<Vec<Batch>, FunctionError> {
+    let mut numbers: Vec<u32> = (1..=run.manifest.validation.batches).collect();
+    numbers.shuffle(&mut seeds::generator(run.training.seed, "zeno", &[u64::from(round)]));
+    numbers.truncate(count.max(1) as usize);
+    if numbers.is_empty() {
+        return Err(invalid_event("zeno needs held-out samples: name data.validation"));
+    }
+    let mut batches = Vec::with_capacity(numbers.len());
+    for number in numbers {
+        let raw = store.get_tensors(&keys::validation_batch(&run.id, number)).await?;
+        batches.push(Batch::load(&raw, &run.manifest)?);
+    }
+    Ok(batches)
+}
+
+impl Ground for Start<'_> {
+    fn origin(&self, name: &str) -> Option<&Tensor> {
+        self.origins.get(name)
+    }
+
+    fn loss(&self, contribution: Option<&TensorFile>) -> Result<f64, FunctionError> {
+        let Some(held_out) = &self.held_out else {
+            return Err(FunctionError::new(ErrorKind::Internal, "this rule judges by no loss"));
+        };
+        let HeldOut { start, learning_rate, batches } = held_out;
+        let replica = match (contribution, self.run.training.algorithm) {
+            (None, _) => self.run.replica(start)?,
+            (Some(model), Algorithm::ModelAveraging) => self.run.replica(model)?,
+            (Some(gradient), Algorithm::GradientAveraging) => {
+                self.run.replica(&self.stepped(start, gradient, *learning_rate))?
+            }
+        };
+        let mut sums = Sums::default();
+        for batch in batches {
+            sums.add(&torch::deterministic(0, || replica.measure(batch, self.run.training.model.loss))?);
+        }
+        Ok(sums.metrics().map_or(f64::NAN, |metrics| metrics.loss))
+    }
+}
+
+impl Start<'_> {
+    /// A plain step along a gradient; buffers are those beside the gradient.
+    fn stepped(&self, start: &TensorFile, gradient: &TensorFile, learning_rate: f64) -> TensorFile {
+        let step = |(name, tensor): (&String, &Tensor)| {
+            let from = start.tensors.get(name).filter(|_| !self.origins.contains_key(name));
+            let stepped = match from.map(|from| (from.as_f32(), tensor.as_f32(), from)) {
+                Some((Some(at), Some(slope), from)) => {
+                    #[expect(clippy::cast_possible_truncation, reason = "parameters are in single precision")]
+                    let step =
+                        |(at, slope): (f32, f32)| (f64::from(at) - learning_rate * f64::from(slope)) as f32;
+                    let values: Vec<f32> = at.into_iter().zip(slope).map(step).collect();
+                    Tensor::f32(from.shape.clone(), &values)
+                }
+                _ => tensor.clone(),
+            };
+            (name.clone(), stepped)
+        };
+        TensorFile { tensors: gradient.tensors.iter().map(step).collect(), sums: Sums::default() }
+    }
+}

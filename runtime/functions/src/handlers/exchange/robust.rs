@@ -1,0 +1,104 @@
+//! The exchange by a robust rule: what can be seen to be no contribution is left out and counts as caught, the
+//! rule makes one of the rest, and what was amiss is written down, the same by every peer.
+//!
+//! Where less is left than the rule needs, nothing is guessed. If peers were lost or caught, the run ends
+//! ([`ErrorKind::RobustnessLost`]). If the round has too few peers with work by its schedule (the last batches of
+//! an epoch where shards differ in size), its exchange changes nothing, and the report says so.
+
+use super::super::run::Run;
+use super::ground::Start;
+use crate::aggregation::{self, Contribution, too_few};
+use crate::store::Store;
+use stepgrad_contract::anomaly::{Anomalies, Anomaly, Why};
+use stepgrad_contract::progress::Sums;
+use stepgrad_contract::tensors::TensorFile;
+use stepgrad_contract::{ErrorKind, FunctionError, keys};
+
+/// What the rule makes of what the members published; `None` where the round changes nothing.
+pub(super) async fn aggregate(
+    run: &Run,
+    store: &Store,
+    round: u32,
+    members: &[u32],
+    start: &str,
+) -> Result<Option<TensorFile>, FunctionError> {
+    let rule = &run.training.aggregation;
+    let (contributions, mut anomalous) = gather(run, store, round, members, start).await?;
+    let (left, caught) = (contributions.len(), u32::try_from(anomalous.len()).unwrap_or(u32::MAX));
+    let diverged = anomalous.iter().all(|anomaly| anomaly.why == Why::NotFinite);
+    if left == 0 && caught > 0 && diverged {
+        let message = format!(
+            "nothing that was published in round {round} is a finite number: lower training.optimizer.sgd.learning_rate, or scale the data with data.preprocess"
+        );
+        return Err(FunctionError::new(ErrorKind::NotFinite, message));
+    }
+    let working = scheduled(run, round, 1..=run.training.peers);
+    let (mut one, mut skipped) = (None, None);
+    match rule.least(caught) {
+        Some(least) if left >= least as usize => {
+            let ground = Start::load(run, store, round, start).await?;
+            let outcome = aggregation::aggregate(rule, caught, contributions, &ground)?;
+            anomalous.extend(outcome.anomalous);
+            one = Some(TensorFile { tensors: outcome.tensors, sums: Sums::default() });
+        }
+        Some(least) if working < run.training.peers as usize => {
+            skipped = Some(format!(
+                "{working} of {} peers have batches in this round, {left} contributions are left, and {} needs {least}",
+                run.training.peers,
+                rule.name()
+            ));
+        }
+        _ => return Err(too_few(rule, caught, left)),
+    }
+    anomalous.sort_by_key(|anomaly| anomaly.peer);
+    store.put_json(&keys::anomalies(&run.id, round), &Anomalies { anomalous, skipped }).await?;
+    Ok(one)
+}
+
+/// What the exchange of a round found amiss.
+pub(in crate::handlers) async fn anomalies(
+    run: &Run,
+    store: &Store,
+    round: u32,
+) -> Result<Anomalies, FunctionError> {
+    match run.training.aggregation.is_mean() {
+        true => Ok(Anomalies::default()),
+        false => store.get_json(&keys::anomalies(&run.id, round)).await,
+    }
+}
+
+/// Contributions that a rule can look at, and who is left out before.
+async fn gather(
+    run: &Run,
+    store: &Store,
+    round: u32,
+    members: &[u32],
+    start: &str,
+) -> Result<(Vec<Contribution>, Vec<Anomaly>), FunctionError> {
+    let form = aggregation::Form::of(&store.get_tensors(start).await?);
+    let (mut contributions, mut caught) = (Vec::new(), Vec::new());
+    for peer in members {
+        let file = store.get_tensors(&keys::published(&run.id, round, *peer)).await?;
+        // Who has work is known from the schedule; what a file says of its samples is only a claim.
+        let (works, empty) = (scheduled(run, round, *peer..=*peer) == 1, file.sums.samples == 0);
+        let why = if !works && empty {
+            continue;
+        } else if works == empty {
+            Why::Unscheduled
+        } else if !form.fits(&file) {
+            Why::Misfit
+        } else if !aggregation::is_finite(&file) {
+            Why::NotFinite
+        } else {
+            contributions.push(Contribution { peer: *peer, file });
+            continue;
+        };
+        caught.push(Anomaly::new(*peer, why, None));
+    }
+    Ok((contributions, caught))
+}
+
+/// How many of these peers have batches in the round.
+fn scheduled(run: &Run, round: u32, peers: std::ops::RangeInclusive<u32>) -> usize {
+    peers.filter(|peer| run.schedule.work(round, *peer).places().next().is_some()).count()
+}
