@@ -119,7 +119,7 @@ fn page() -> String {
         let path = if operator.has_path_form { format!("`{}Path`", operator.name) } else { String::new() };
         writeln!(page, "| `{}` | {path} |", operator.name).unwrap();
     }
-    page.push_str("\n## JSONata\n\nThe whole language but `$eval`, as on AWS; `$states`, variables, and the functions `$partition`, `$range`, `$hash`, `$random`, `$uuid`, `$parse`.\n\n## Limits\n\n| limit | at the most | beyond it |\n|---|---|---|\n");
+    page.push_str("\n## JSONata\n\nThe whole language but `$eval`, as on AWS; `$states`, variables, and the functions `$partition`, `$range`, `$hash`, `$random`, `$uuid`, `$parse`.\n\n## Limits\n\n`stepgrad asl validate --explain` gives a machine's own figure beside each: exact, at most, so much for each item of a Map, or what in the data it depends on.\n\n| limit | at the most | beyond it |\n|---|---|---|\n");
     for limit in LIMITS {
         writeln!(page, "| {} | {} {} | {} |", limit.name, limit.most, limit.unit, limit.beyond).unwrap();
     }
