@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 pub enum ErrorKind {
     /// An object could not be read or written for now: not there yet, throttled, an I/O error.
     ObjectUnavailable,
+    /// An object is not there: not written yet, or lost.
+    ObjectMissing,
+    /// An object is there and whole, but it is another one: an earlier round's, or another peer's.
+    StaleObject,
     /// An object's bytes do not give the checksum that stands in it.
     ChecksumMismatch,
     /// The event is not one that this function understands.
@@ -24,6 +28,10 @@ pub enum ErrorKind {
     NotFinite,
     /// More peers are lost or caught than the aggregation is set to bear.
     RobustnessLost,
+    /// The peer has said that it leaves.
+    PeerLeft,
+    /// The peer has not joined yet.
+    PeerAbsent,
     /// A count or size goes beyond what the definition can carry.
     LimitExceeded,
     /// A defect of the handler.
@@ -32,8 +40,10 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::ObjectUnavailable,
+        Self::ObjectMissing,
+        Self::StaleObject,
         Self::ChecksumMismatch,
         Self::InvalidEvent,
         Self::InvalidData,
@@ -42,6 +52,8 @@ impl ErrorKind {
         Self::ReplicasDiverged,
         Self::NotFinite,
         Self::RobustnessLost,
+        Self::PeerLeft,
+        Self::PeerAbsent,
         Self::LimitExceeded,
         Self::Internal,
     ];
@@ -51,6 +63,8 @@ impl ErrorKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::ObjectUnavailable => "Stepgrad.ObjectUnavailable",
+            Self::ObjectMissing => "Stepgrad.ObjectMissing",
+            Self::StaleObject => "Stepgrad.StaleObject",
             Self::ChecksumMismatch => "Stepgrad.ChecksumMismatch",
             Self::InvalidEvent => "Stepgrad.InvalidEvent",
             Self::InvalidData => "Stepgrad.InvalidData",
@@ -59,6 +73,8 @@ impl ErrorKind {
             Self::ReplicasDiverged => "Stepgrad.ReplicasDiverged",
             Self::NotFinite => "Stepgrad.NotFinite",
             Self::RobustnessLost => "Stepgrad.RobustnessLost",
+            Self::PeerLeft => "Stepgrad.PeerLeft",
+            Self::PeerAbsent => "Stepgrad.PeerAbsent",
             Self::LimitExceeded => "Stepgrad.LimitExceeded",
             Self::Internal => "Stepgrad.Internal",
         }
@@ -67,7 +83,10 @@ impl ErrorKind {
     /// Whether the same call can succeed when made again.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
-        matches!(self, Self::ObjectUnavailable | Self::ChecksumMismatch)
+        matches!(
+            self,
+            Self::ObjectUnavailable | Self::ObjectMissing | Self::StaleObject | Self::ChecksumMismatch
+        )
     }
 }
 

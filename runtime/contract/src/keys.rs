@@ -100,6 +100,29 @@ pub fn progress(run: &str, round: u32) -> String {
     format!("{}/progress.json", self::round(run, round))
 }
 
+/// What a tensor file under `key` says that it is, so that one that comes in its place is noticed: the key
+/// below the run's objects, without the peer for a replica, because all replicas of a round are the same bytes.
+/// `None` for files that are not the run's own objects.
+#[must_use]
+pub fn identity(key: &str) -> Option<String> {
+    let (_, object) = key.split_once("/objects/")?;
+    let object = object.strip_suffix(".safetensors")?;
+    let mut parts: Vec<&str> = object.split('/').collect();
+    if parts.last() == Some(&"replica") && parts.len() == 3 {
+        parts.remove(1);
+    }
+    Some(parts.join("/"))
+}
+
+/// The key of the same object `rounds` rounds earlier; `None` where it is not of a round, or of an early one.
+#[must_use]
+pub fn earlier(key: &str, rounds: u32) -> Option<String> {
+    let (before, after) = key.split_once("/round-")?;
+    let (number, rest) = after.split_once('/')?;
+    let round = number.parse::<u32>().ok()?.checked_sub(rounds)?;
+    Some(format!("{before}/round-{round:06}/{rest}"))
+}
+
 /// The parameters before the first round, in the record.
 #[must_use]
 pub fn initial_model(run: &str) -> String {
@@ -110,4 +133,27 @@ pub fn initial_model(run: &str) -> String {
 #[must_use]
 pub fn trained_model(run: &str) -> String {
     format!("{run}/model.safetensors")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{earlier, identity};
+
+    #[test]
+    fn an_object_says_what_it_is() {
+        let is = |key: String| identity(&key);
+        assert_eq!(is(super::published("a", 3, 2)).as_deref(), Some("round-000003/peer-0002/published"));
+        assert_eq!(is(super::replica("a", 3, 2)), is(super::replica("b", 3, 1)));
+        assert_eq!(is(super::replica("a", 3, 2)), is(super::server_replica("a", 3)));
+        assert_ne!(is(super::replica("a", 3, 2)), is(super::replica("a", 4, 2)));
+        assert_ne!(is(super::optimizer("a", 3, 2)), is(super::optimizer("a", 3, 1)));
+        assert_eq!(is(super::trained_model("a")), None);
+    }
+
+    #[test]
+    fn the_earlier_object_of_a_key() {
+        assert_eq!(earlier(&super::published("a", 3, 2), 1), Some(super::published("a", 2, 2)));
+        assert_eq!(earlier(&super::published("a", 3, 2), 4), None);
+        assert_eq!(earlier(&super::manifest("a"), 1), None);
+    }
 }

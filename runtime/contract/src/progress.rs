@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 /// Who took part in a round's exchange.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Members {
+    /// The round.
+    pub round: u32,
     /// Ascending.
     pub members: Vec<u32>,
     /// Peers whose work of this round failed, ascending.

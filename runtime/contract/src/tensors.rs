@@ -113,6 +113,8 @@ pub struct TensorFile {
 }
 
 const FORMAT: &str = "stepgrad/1";
+/// The metadata's key for what the file is.
+const OBJECT: &str = "object";
 
 /// Bytes of the length that a file begins with.
 pub const LENGTH: u64 = 8;
@@ -130,6 +132,16 @@ pub fn header_size(length: &[u8]) -> Result<u64, FunctionError> {
 
 fn damaged(what: impl Into<String>) -> FunctionError {
     FunctionError::new(ErrorKind::ChecksumMismatch, what)
+}
+
+fn is_object(expected: Option<&str>, found: Option<&str>) -> Result<(), FunctionError> {
+    match expected {
+        Some(expected) if found != Some(expected) => Err(FunctionError::new(
+            ErrorKind::StaleObject,
+            format!("it is {} and not {expected}", found.unwrap_or("a file of another run's layout")),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn sums(texts: &impl Fn(&str) -> Option<String>) -> Result<Sums, FunctionError> {
@@ -153,12 +165,21 @@ impl TensorFile {
     /// The file's bytes in parts that follow each other: the header, and each tensor's own, not copied.
     #[must_use]
     pub fn parts(&self) -> Vec<Bytes> {
+        self.parts_as(None)
+    }
+
+    /// The file's bytes in parts, with what the file is (see [`crate::keys::identity`]).
+    #[must_use]
+    pub fn parts_as(&self, object: Option<&str>) -> Vec<Bytes> {
         let mut metadata = BTreeMap::from([
             ("correct", self.sums.correct.to_string()),
             ("format", FORMAT.to_owned()),
             ("loss", float(self.sums.loss)),
             ("samples", self.sums.samples.to_string()),
         ]);
+        if let Some(object) = object {
+            metadata.insert(OBJECT, object.to_owned());
+        }
         let unsigned = self.header(&metadata);
         let checksum = sha256_of_parts(
             [unsigned.as_bytes()].into_iter().chain(self.tensors.values().map(|tensor| &*tensor.data)),
@@ -177,6 +198,21 @@ impl TensorFile {
     /// # Errors
     /// [`ErrorKind::ChecksumMismatch`] where the bytes are torn, cut or altered.
     pub fn decode(bytes: &Bytes) -> Result<Self, FunctionError> {
+        Ok(Self::decode_with(bytes)?.0)
+    }
+
+    /// Reads a file that has to be `object` (see [`crate::keys::identity`]); anything where that is `None`.
+    ///
+    /// # Errors
+    /// As [`TensorFile::decode`]; [`ErrorKind::StaleObject`] where it is another one.
+    pub fn decode_as(bytes: &Bytes, object: Option<&str>) -> Result<Self, FunctionError> {
+        let (file, found) = Self::decode_with(bytes)?;
+        is_object(object, found.as_deref())?;
+        Ok(file)
+    }
+
+    /// The file, and what it says that it is.
+    fn decode_with(bytes: &Bytes) -> Result<(Self, Option<String>), FunctionError> {
         let (_, metadata) = SafeTensors::read_metadata(bytes)
             .map_err(|error| damaged(format!("not a whole tensor file: {error}")))?;
         let views = SafeTensors::deserialize(bytes)
@@ -198,12 +234,17 @@ impl TensorFile {
             file.tensors.insert(name.to_owned(), tensor);
         }
         file.sums = sums(&|key| texts.get(key).cloned())?;
-        let unsigned = file.header(&BTreeMap::from([
+        let mut metadata = BTreeMap::from([
             ("correct", text("correct")?),
             ("format", text("format")?),
             ("loss", text("loss")?),
             ("samples", text("samples")?),
-        ]));
+        ]);
+        let object = texts.get(OBJECT).cloned();
+        if let Some(object) = &object {
+            metadata.insert(OBJECT, object.clone());
+        }
+        let unsigned = file.header(&metadata);
         let found = sha256_of_parts(
             [unsigned.as_bytes()].into_iter().chain(file.tensors.values().map(|tensor| &*tensor.data)),
         );
@@ -211,15 +252,16 @@ impl TensorFile {
         if found != expected {
             return Err(damaged(format!("checksum {found} is not the file's own {expected}")));
         }
-        Ok(file)
+        Ok((file, object))
     }
 
     /// The sums from a file's header (see [`header_size`]) alone: for a file whose checksum another step has
     /// verified.
     ///
     /// # Errors
-    /// [`ErrorKind::ChecksumMismatch`] where it is no such header.
-    pub fn sums_of_header(header: &[u8]) -> Result<Sums, FunctionError> {
+    /// [`ErrorKind::ChecksumMismatch`] where it is no such header, [`ErrorKind::StaleObject`] where it is another
+    /// file's than `object`'s.
+    pub fn sums_of_header(header: &[u8], object: Option<&str>) -> Result<Sums, FunctionError> {
         #[derive(Deserialize)]
         struct Header {
             #[serde(rename = "__metadata__")]
@@ -227,6 +269,7 @@ impl TensorFile {
         }
         let Header { metadata } = serde_json::from_slice(header)
             .map_err(|error| damaged(format!("not the header of a tensor file: {error}")))?;
+        is_object(object, metadata.get(OBJECT).map(String::as_str))?;
         sums(&|key| metadata.get(key).cloned())
     }
 
@@ -285,13 +328,27 @@ mod tests {
         assert_eq!(bytes, file().encode());
         assert_eq!(TensorFile::decode(&bytes).unwrap(), file());
         let size = super::header_size(&bytes[..8]).unwrap() as usize;
-        assert_eq!(TensorFile::sums_of_header(&bytes[8..8 + size]).unwrap(), file().sums);
+        assert_eq!(TensorFile::sums_of_header(&bytes[8..8 + size], None).unwrap(), file().sums);
         assert_eq!(
-            TensorFile::sums_of_header(&bytes[8..7 + size / 2]).unwrap_err().kind,
+            TensorFile::sums_of_header(&bytes[8..7 + size / 2], None).unwrap_err().kind,
             ErrorKind::ChecksumMismatch
         );
         let empty = TensorFile::default();
         assert_eq!(TensorFile::decode(&empty.encode()).unwrap(), empty);
+    }
+
+    #[test]
+    fn a_file_in_anothers_place_is_noticed() {
+        let bytes = file().parts_as(Some("round-000002/replica")).concat().into();
+        assert_eq!(TensorFile::decode(&bytes).unwrap(), file());
+        assert_eq!(TensorFile::decode_as(&bytes, Some("round-000002/replica")).unwrap(), file());
+        let stale = TensorFile::decode_as(&bytes, Some("round-000003/replica")).unwrap_err();
+        assert_eq!(stale.kind, ErrorKind::StaleObject);
+        let unnamed = TensorFile::decode_as(&file().encode(), Some("round-000003/replica"));
+        assert_eq!(unnamed.unwrap_err().kind, ErrorKind::StaleObject);
+        let header = &bytes[8..8 + super::header_size(&bytes[..8]).unwrap() as usize];
+        assert!(TensorFile::sums_of_header(header, Some("round-000002/replica")).is_ok());
+        assert!(TensorFile::sums_of_header(header, Some("round-000003/replica")).is_err());
     }
 
     proptest! {

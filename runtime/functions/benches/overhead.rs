@@ -57,7 +57,7 @@ async fn main() {
 async fn gradients(runs: &Path, run: &str, result: &Value) -> f64 {
     let store = Store::open(&format!("file://{}", runs.display())).unwrap();
     let training: Training = store.get_json(&keys::training(run)).await.unwrap();
-    let manifest: Manifest = store.get_json(&keys::manifest(run)).await.unwrap();
+    let manifest: Manifest = store.get_document(&keys::manifest(run)).await.unwrap();
     let mut batches = Vec::new();
     for (shard, peer) in manifest.shards.iter().zip(1..) {
         for batch in 1..=shard.batches {

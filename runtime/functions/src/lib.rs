@@ -7,6 +7,7 @@
 
 pub mod aggregation;
 pub mod data;
+pub mod faults;
 pub mod handlers;
 pub mod losses;
 pub mod models;

@@ -73,7 +73,7 @@ async fn the_same_bytes_however_it_is_called() {
                 Optimizer::Sgd { learning_rate: 0.05, momentum: 0.9, weight_decay: 0.0, nesterov: false };
             let case = averaging(models, Training { topology, optimizer, ..five(rule) });
             let mut ends = Vec::new();
-            let disturbed = Manner { twice: true, backwards: true, cold: true, by: None };
+            let disturbed = Manner { twice: true, backwards: true, cold: true, ..Manner::default() };
             for manner in [Manner::default(), disturbed] {
                 let mut driver = Driver::new(case.clone()).await;
                 driver.manner = manner;

@@ -55,6 +55,13 @@ impl Batch {
             .map_err(|error: TchError| invalid(&format!("cannot be preprocessed: {}", first_line(&error))))?;
         Ok(Self { x, y })
     }
+
+    /// The same samples with class c of `classes` called the last one − c.
+    #[must_use]
+    pub fn with_mirrored_labels(self, classes: usize) -> Self {
+        let last = i64::try_from(classes.saturating_sub(1)).unwrap_or_default();
+        Self { y: last - &self.y, x: self.x }
+    }
 }
 
 /// Sparse rows as a dense tensor; `None` where an index is out of bounds.

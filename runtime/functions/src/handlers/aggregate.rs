@@ -2,9 +2,10 @@
 
 use super::Environment;
 use super::exchange::{Places, exchange};
+use super::lineage::Made;
+use stepgrad_contract::FunctionError;
 use stepgrad_contract::events::{ReplicaReply, RoundEvent};
 use stepgrad_contract::training::Topology;
-use stepgrad_contract::{FunctionError, keys};
 
 pub(super) async fn handle(
     environment: &Environment,
@@ -14,13 +15,12 @@ pub(super) async fn handle(
     run.check_topology(Topology::ParameterServer)?;
     let round = event.round;
     run.check_round(round)?;
-    let store = &environment.store;
-    let members = run.members(store, round).await?.members;
+    let members = run.members(&environment.store, round).await?.members;
     let places = Places {
-        start: keys::server_replica(&run.id, round - 1),
-        state: (round > 1).then(|| keys::server_optimizer(&run.id, round - 1)),
-        replica: keys::server_replica(&run.id, round),
-        state_after: keys::server_optimizer(&run.id, round),
+        start: Made::ServerReplica { round: round - 1 },
+        state: (round > 1).then(|| Made::ServerOptimizer { round: round - 1 }),
+        replica: Made::ServerReplica { round },
+        state_after: Made::ServerOptimizer { round },
     };
-    Ok(ReplicaReply { replica: exchange(&run, store, round, &members, places).await? })
+    Ok(ReplicaReply { replica: exchange(&run, environment, round, &members, places).await? })
 }

@@ -3,6 +3,7 @@
 
 use super::Environment;
 use super::gradient::reply;
+use super::lineage::Made;
 use crate::aggregation::Mean;
 use stepgrad_contract::events::{PeerEvent, WorkReply};
 use stepgrad_contract::training::Algorithm;
@@ -14,10 +15,10 @@ pub(super) async fn handle(environment: &Environment, event: PeerEvent) -> Resul
     let PeerEvent { round, peer, .. } = event;
     let mut mean = Mean::default();
     for batch in run.work(round, peer)?.places() {
-        let file = environment.store.get_tensors(&keys::batch_gradient(&run.id, round, peer, batch)).await?;
+        let file = Made::Gradient { round, peer, batch }.get(environment, &run).await?;
         mean.add(&format!("batch {batch} of peer {peer}"), file)?;
     }
-    let file = mean.finish();
+    let file = environment.published(mean.finish(), None);
     environment.store.put_tensors(&keys::published(&run.id, round, peer), &file).await?;
     Ok(reply(peer, &file.sums))
 }

@@ -1,20 +1,38 @@
 //! What a function process has from its environment, and what a warm one remembers.
 
 use super::invalid_event;
-use super::run::Run;
-use crate::data::Root;
+use super::run::{self, Run};
+use crate::data::{Batch, Root};
+use crate::faults::Faults;
 use crate::store::Store;
 use std::sync::{Arc, Mutex, PoisonError};
-use stepgrad_contract::FunctionError;
+use stepgrad_contract::digest::sha256;
+use stepgrad_contract::faults::{self, Plan};
+use stepgrad_contract::tensors::TensorFile;
+use stepgrad_contract::{ErrorKind, Function, FunctionError, keys};
+
+/// Of an environment that names none: Lambda's own default.
+const MEMORY_MB: u64 = 128;
+/// Objects that are made again for the sake of one another, at the most: a gradient for an average for a replica
+/// for the next one, and as much again for one that was damaged meanwhile.
+const REPAIRS: u32 = 8;
+
+/// The fault plan of the run that was asked for last.
+type Known = (String, Option<Arc<Plan>>);
 
 /// The store, the data's root, and the run that was asked for last.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Environment {
     /// Where objects are.
     pub store: Store,
     /// Where relative data sources stand.
     pub data: Root,
-    warm: Mutex<Option<Arc<Run>>>,
+    memory_mb: u64,
+    warm: Arc<Mutex<Option<Arc<Run>>>>,
+    plan: Arc<Mutex<Option<Known>>>,
+    faults: Option<Faults>,
+    /// How many objects are being made again, each for the other's sake.
+    repairs: u32,
 }
 
 impl Environment {
@@ -31,13 +49,88 @@ impl Environment {
         };
         let store = variable("STEPGRAD_STORE", "the root of runs, e.g. file:///home/me/runs")?;
         let data = variable("STEPGRAD_DATA", "the folder that data sources are relative to")?;
-        Ok(Self::new(Store::open(&store)?, Root::new(&data)?))
+        let memory_mb = get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").and_then(|size| size.parse().ok());
+        let environment = Self::new(Store::open(&store)?, Root::new(&data)?);
+        Ok(Self { memory_mb: memory_mb.unwrap_or(MEMORY_MB), ..environment })
     }
 
     /// With these roots.
     #[must_use]
     pub fn new(store: Store, data: Root) -> Self {
-        Self { store, data, warm: Mutex::new(None) }
+        Self {
+            store,
+            data,
+            memory_mb: MEMORY_MB,
+            warm: Arc::default(),
+            plan: Arc::default(),
+            faults: None,
+            repairs: 0,
+        }
+    }
+
+    /// The environment of one call, with the faults that are due in it.
+    pub(super) async fn of_call(
+        &self,
+        function: Function,
+        event: &serde_json::Value,
+    ) -> Result<Self, FunctionError> {
+        let plan = match event.get("run").and_then(serde_json::Value::as_str) {
+            Some(run) => self.plan(run).await?,
+            None => None,
+        };
+        let faults = plan.map(|plan| Faults::new(plan, function, event, self.memory_mb));
+        Ok(Self { store: self.store.with_faults(faults.clone()), faults, ..self.clone() })
+    }
+
+    /// The faults of this call; `None` in a run without any.
+    pub(super) fn faults(&self) -> Option<&Faults> {
+        self.faults.as_ref()
+    }
+
+    /// What the peer of this call makes of a result before it publishes it: nothing else, if it is honest.
+    pub(super) fn published(&self, file: TensorFile, start: Option<&TensorFile>) -> TensorFile {
+        match &self.faults {
+            Some(faults) => faults.corrupt(file, start),
+            None => file,
+        }
+    }
+
+    /// A batch with the labels that the peer of this call gives it.
+    pub(super) fn labelled(&self, batch: Batch, run: &Run) -> Batch {
+        match &self.faults {
+            Some(faults) if faults.flips_labels() => batch.with_mirrored_labels(run.manifest.classes.len()),
+            _ => batch,
+        }
+    }
+
+    /// The environment in which an object is made again; `None` where that goes too far back.
+    pub(super) fn of_repair(&self) -> Option<Self> {
+        (self.repairs < REPAIRS).then(|| Self { repairs: self.repairs + 1, ..self.clone() })
+    }
+
+    /// The fault plan of a run. Read once by a warm process, as the run is.
+    async fn plan(&self, run: &str) -> Result<Option<Arc<Plan>>, FunctionError> {
+        let known = self.plan.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((_, plan)) = known.filter(|(id, _)| id == run) {
+            return Ok(plan);
+        }
+        let plan = match run::training(&self.store, run).await?.faults {
+            None => None,
+            Some(digest) => {
+                let bytes = self.store.get(&keys::faults(run)).await?;
+                let plan = serde_json::from_slice::<Plan>(&bytes).ok().filter(|_| sha256(&bytes) == digest);
+                let plan = plan.filter(|plan| plan.version == faults::VERSION).ok_or_else(|| {
+                    let message = format!(
+                        "object {} is not the fault plan that training.json names",
+                        keys::faults(run)
+                    );
+                    FunctionError::new(ErrorKind::ChecksumMismatch, message)
+                })?;
+                Some(Arc::new(plan))
+            }
+        };
+        *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some((run.to_owned(), plan.clone()));
+        Ok(plan)
     }
 
     /// A run after its preparation. The documents read never change, so a warm process reads them once;

@@ -2,12 +2,12 @@
 //! later step reads.
 
 use super::exchange::anomalies;
+use super::lineage::Made;
 use super::progress::{Measured, decide};
 use super::run::Run;
 use super::{Environment, fanout, invalid_event, retention};
 use crate::data::Batch;
 use crate::models::Replica;
-use crate::store::{self, Store};
 use crate::torch;
 use stepgrad_contract::anomaly::NAMED;
 use stepgrad_contract::digest::sha256;
@@ -28,20 +28,20 @@ pub(super) async fn handle(
     let (round, store) = (event.round, &environment.store);
     run.check_round(round)?;
     let members = run.members(store, round).await?;
-    let (digest, file) = agreed(&run, store, &event, &members).await?;
+    let (digest, file) = agreed(&run, environment, &event, &members).await?;
     let before = run.before(store, round).await?;
 
     let mut training = Sums::default();
-    let amiss = anomalies(&run, store, round).await?;
+    let amiss = anomalies(&run, environment, round).await?;
     let caught = |peer: u32| amiss.anomalous.iter().any(|other| other.peer == peer && other.why.is_caught());
     for peer in members.members.iter().filter(|peer| !caught(**peer)) {
         // The exchange has verified the file.
-        training.add(&store.get_sums(&keys::published(&run.id, round, *peer)).await?);
+        training.add(&Made::Published { round, peer: *peer }.sums(environment, &run).await?);
     }
     check_finite(round, before.learning_rate, &training, &file)?;
     let ends_epoch = run.schedule.ends_epoch(round);
     let validation = match ends_epoch {
-        true => validate(&run, store, file).await?.metrics(),
+        true => validate(&run, environment, file).await?.metrics(),
         false => None,
     };
     if validation.is_some_and(|metrics| !metrics.loss.is_finite()) {
@@ -58,7 +58,7 @@ pub(super) async fn handle(
         replica: digest,
     };
     let after = decide(&run.training, &before, measured);
-    store.put_json(&keys::progress(&run.id, round), &after).await?;
+    store.put_document(&keys::progress(&run.id, round), &after).await?;
     if let Some(retain) = run.training.retain_rounds {
         retention::sweep(store, &run.id, round, retain).await?;
     }
@@ -91,11 +91,11 @@ pub(super) async fn handle(
     Ok(EvaluateReply { next, metrics })
 }
 
-/// The key of the replica that stands for all.
-pub(super) fn replica_key(run: &Run, round: u32, members: &Members) -> Result<String, FunctionError> {
+/// The replica that stands for all.
+pub(super) fn replica_of(run: &Run, round: u32, members: &Members) -> Result<Made, FunctionError> {
     match (run.training.topology, members.members.first()) {
-        (Topology::ParameterServer, _) => Ok(keys::server_replica(&run.id, round)),
-        (Topology::PeerToPeer, Some(peer)) => Ok(keys::replica(&run.id, round, *peer)),
+        (Topology::ParameterServer, _) => Ok(Made::ServerReplica { round }),
+        (Topology::PeerToPeer, Some(peer)) => Ok(Made::Replica { round, peer: *peer }),
         (Topology::PeerToPeer, None) => Err(invalid_event(format!("round {round} has no members"))),
     }
 }
@@ -103,7 +103,7 @@ pub(super) fn replica_key(run: &Run, round: u32, members: &Members) -> Result<St
 /// The replica, if all reported ones are equal, and equal to the one in the store.
 async fn agreed(
     run: &Run,
-    store: &Store,
+    environment: &Environment,
     event: &EvaluateEvent,
     members: &Members,
 ) -> Result<(String, TensorFile), FunctionError> {
@@ -125,9 +125,7 @@ async fn agreed(
             digests.len()
         )));
     }
-    let key = replica_key(run, event.round, members)?;
-    let bytes = store.get(&key).await?;
-    let file = store::decode(&key, &bytes)?;
+    let (bytes, file) = replica_of(run, event.round, members)?.read(environment, run).await?;
     let digest = sha256(&bytes);
     let others: Vec<&String> = digests.into_iter().filter(|other| **other != digest).collect();
     match others.first() {
@@ -167,7 +165,7 @@ fn not_finite(round: u32, learning_rate: f64, what: &str) -> FunctionError {
 }
 
 /// The sums over the held-out set, one batch in memory at a time.
-async fn validate(run: &Run, store: &Store, file: TensorFile) -> Result<Sums, FunctionError> {
+async fn validate(run: &Run, environment: &Environment, file: TensorFile) -> Result<Sums, FunctionError> {
     let mut sums = Sums::default();
     if run.manifest.validation.batches == 0 {
         return Ok(sums);
@@ -175,7 +173,7 @@ async fn validate(run: &Run, store: &Store, file: TensorFile) -> Result<Sums, Fu
     let replica: Replica = run.replica(&file)?;
     drop(file);
     for batch in 1..=run.manifest.validation.batches {
-        let raw = store.get_tensors(&keys::validation_batch(&run.id, batch)).await?;
+        let raw = Made::ValidationBatch { batch }.get(environment, run).await?;
         let measured = torch::deterministic(0, || {
             replica.measure(&Batch::load(&raw, &run.manifest)?, run.training.model.loss)
         });

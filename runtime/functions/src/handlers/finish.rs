@@ -1,11 +1,8 @@
 //! `finish`: writes the trained model into the record.
 
-use super::evaluate::replica_key;
+use super::evaluate::replica_of;
 use super::{Environment, invalid_event};
-use crate::store::whole_tensors;
-use stepgrad_contract::digest::sha256;
 use stepgrad_contract::events::{FinishReply, RoundEvent};
-use stepgrad_contract::progress::Progress;
 use stepgrad_contract::{FunctionError, keys};
 
 pub(super) async fn handle(
@@ -15,15 +12,13 @@ pub(super) async fn handle(
     let run = environment.run(&event.run).await?;
     let (round, store) = (event.round, &environment.store);
     run.check_round(round)?;
-    let progress: Progress = store.get_json(&keys::progress(&run.id, round)).await?;
+    let progress = run.progress(store, round).await?;
     let stop = progress
         .stop
         .ok_or_else(|| invalid_event(format!("round {round} is not the last: the training goes on")))?;
-    let key = replica_key(&run, round, &run.members(store, round).await?)?;
-    let bytes = store.get(&key).await?;
-    crate::store::decode(&key, &bytes)?;
-    let weights_sha256 = sha256(&bytes);
-    store.put_new(&keys::trained_model(&run.id), bytes.into(), whole_tensors).await?;
+    let replica = replica_of(&run, round, &run.members(store, round).await?)?;
+    let model = replica.get(environment, &run).await?;
+    let weights_sha256 = store.put_tensors(&keys::trained_model(&run.id), &model).await?;
     Ok(FinishReply {
         weights_sha256,
         rounds: round,

@@ -23,15 +23,16 @@ pub(super) async fn handle(
         )));
     }
     let store = &environment.store;
-    let start = store.get_tensors(&run.start(store, round, peer).await?).await?;
-    let raw = run.batch(store, peer, work, batch).await?;
+    let start = run.start(store, round, peer).await?.get(environment, &run).await?;
+    let raw = run.batch(environment, peer, work, batch).await?;
     let file = torch::deterministic(run.batch_seed(round, peer, batch), || {
         let replica = run.replica(&start)?;
         drop(start);
-        let (gradients, sums) =
-            replica.gradient(&Batch::load(&raw, &run.manifest)?, run.training.model.loss)?;
+        let batch = environment.labelled(Batch::load(&raw, &run.manifest)?, &run);
+        let (gradients, sums) = replica.gradient(&batch, run.training.model.loss)?;
         replica.into_published(gradients, sums)
     })?;
+    let file = environment.published(file, None);
     store.put_tensors(&keys::batch_gradient(&run.id, round, peer, batch), &file).await?;
     Ok(reply(peer, &file.sums))
 }

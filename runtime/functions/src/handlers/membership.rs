@@ -26,7 +26,7 @@ pub(super) async fn handle(
             run.training.peers
         )));
     }
-    let mut members = Members { members: Vec::new(), lost: Vec::new() };
+    let mut members = Members { round: event.round, members: Vec::new(), lost: Vec::new() };
     for (peer, error) in errors {
         match error {
             None => members.members.push(peer),
@@ -35,7 +35,7 @@ pub(super) async fn handle(
     }
     let quorum = members.members.len() >= run.training.quorum.max(1) as usize;
     if quorum {
-        environment.store.put_json(&keys::members(&run.id, event.round), &members).await?;
+        environment.store.put_document(&keys::members(&run.id, event.round), &members).await?;
     }
     let fanout = fanout::of_members(&run, &members.members)?;
     let cause = cause(&members, run.training.peers, run.training.quorum, event.round);
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn the_cause_names_the_first_of_the_lost() {
         let lost = (2..=12).map(|peer| Lost { peer, error: "Runtime.ExitError".to_owned() }).collect();
-        let text = cause(&Members { members: vec![1], lost }, 12, 6, 3);
+        let text = cause(&Members { round: 3, members: vec![1], lost }, 12, 6, 3);
         assert!(
             text.starts_with("1 of 12 peers finished their work of round 3, the quorum is 6; lost: peer 2 "),
             "{text}"

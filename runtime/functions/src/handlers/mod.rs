@@ -13,6 +13,7 @@ mod fanout;
 mod finish;
 mod gradient;
 mod initialise;
+mod lineage;
 mod membership;
 mod prepare;
 mod progress;
@@ -41,6 +42,22 @@ pub async fn dispatch(
     event: serde_json::Value,
 ) -> Result<serde_json::Value, FunctionError> {
     crate::torch::one_thread();
+    let environment = environment.of_call(function, &event).await?;
+    if let Some(faults) = environment.faults() {
+        faults.before().await?;
+    }
+    let reply = call(function, &environment, event).await;
+    if let Some(faults) = environment.faults() {
+        faults.after();
+    }
+    reply
+}
+
+async fn call(
+    function: Function,
+    environment: &Environment,
+    event: serde_json::Value,
+) -> Result<serde_json::Value, FunctionError> {
     match function {
         Function::Prepare => reply(function, &prepare::handle(environment, parse(function, event)?).await?),
         Function::Initialise => {

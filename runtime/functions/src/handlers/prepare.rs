@@ -23,7 +23,7 @@ pub(super) async fn handle(environment: &Environment, event: RunEvent) -> Result
     let writes = futures::stream::iter(writes).buffer_unordered(CONCURRENCY);
     writes.try_for_each(|_| futures::future::ready(Ok(()))).await?;
     // Last: where the manifest is, the batches are.
-    environment.store.put_json(&keys::manifest(&event.run), &prepared.manifest).await?;
+    environment.store.put_document(&keys::manifest(&event.run), &prepared.manifest).await?;
     let run = environment.run(&event.run).await?;
     Ok(Next { round: 1, next: Action::Round, fanout: fanout::of_round(&run, 1)? })
 }

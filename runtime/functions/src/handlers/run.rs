@@ -1,7 +1,8 @@
 //! A run as its functions see it: the configuration, the manifest, the schedule, and where a replica's
 //! parameters of the round before are.
 
-use super::invalid_event;
+use super::lineage::Made;
+use super::{Environment, invalid_event};
 use crate::models::{Input, Replica, Start};
 use crate::store::Store;
 use crate::{data, seeds, torch};
@@ -45,7 +46,7 @@ pub(super) async fn training(store: &Store, id: &str) -> Result<Training, Functi
 impl Run {
     pub(super) async fn load(store: &Store, id: &str) -> Result<Self, FunctionError> {
         let training = training(store, id).await?;
-        let manifest: Manifest = store.get_json(&keys::manifest(id)).await?;
+        let manifest: Manifest = store.get_document(&keys::manifest(id)).await?;
         let script = match training.model.architecture {
             Architecture::TorchScript => Some(store.get(&keys::torchscript(id)).await?),
             _ => None,
@@ -121,7 +122,7 @@ impl Run {
     /// The raw values of place `place` of a peer's work.
     pub(super) async fn batch(
         &self,
-        store: &Store,
+        environment: &Environment,
         peer: u32,
         work: Work,
         place: u32,
@@ -130,7 +131,7 @@ impl Run {
         let order = data::order::batches(self.training.seed, pass, peer, self.schedule.batches(peer));
         let batch = (place as usize).checked_sub(1).and_then(|place| order.get(place));
         let batch = batch.ok_or_else(|| invalid_event(format!("peer {peer} has no batch {place}")))?;
-        store.get_tensors(&keys::batch(&self.id, peer, *batch)).await
+        Made::Batch { peer, batch: *batch }.get(environment, self).await
     }
 
     /// How the fan-out of every round is carried; `None` where it cannot be.
@@ -157,12 +158,21 @@ impl Run {
             let Optimizer::Sgd { learning_rate, .. } = self.training.optimizer;
             return Ok(Progress::start(learning_rate));
         }
-        store.get_json(&keys::progress(&self.id, round - 1)).await
+        self.progress(store, round - 1).await
+    }
+
+    /// What was known after a round.
+    pub(super) async fn progress(&self, store: &Store, round: u32) -> Result<Progress, FunctionError> {
+        let progress: Progress = store.get_document(&keys::progress(&self.id, round)).await?;
+        of_round(progress.round, round, "progress")?;
+        Ok(progress)
     }
 
     /// Who took part in a round's exchange.
     pub(super) async fn members(&self, store: &Store, round: u32) -> Result<Members, FunctionError> {
-        store.get_json(&keys::members(&self.id, round)).await
+        let members: Members = store.get_document(&keys::members(&self.id, round)).await?;
+        of_round(members.round, round, "members")?;
+        Ok(members)
     }
 
     /// Whose replica and state of the round before `peer` goes on from in a peer-to-peer exchange: its own,
@@ -185,14 +195,25 @@ impl Run {
         })
     }
 
-    /// The key of the parameters that `peer` starts `round` from.
-    pub(super) async fn start(&self, store: &Store, round: u32, peer: u32) -> Result<String, FunctionError> {
+    /// The parameters that `peer` starts `round` from.
+    pub(super) async fn start(&self, store: &Store, round: u32, peer: u32) -> Result<Made, FunctionError> {
         if self.training.topology == Topology::ParameterServer {
-            return Ok(keys::server_replica(&self.id, round.saturating_sub(1)));
+            return Ok(Made::ServerReplica { round: round.saturating_sub(1) });
         }
         Ok(match self.predecessor(store, round, peer).await? {
-            Some(peer) => keys::replica(&self.id, round - 1, peer),
-            None => keys::server_replica(&self.id, 0),
+            Some(peer) => Made::Replica { round: round - 1, peer },
+            None => Made::ServerReplica { round: 0 },
         })
+    }
+}
+
+/// Checks that a document is that of the round that was asked for.
+fn of_round(found: u32, round: u32, what: &str) -> Result<(), FunctionError> {
+    match found == round {
+        true => Ok(()),
+        false => Err(FunctionError::new(
+            ErrorKind::StaleObject,
+            format!("the {what} read for round {round} are those of round {found}"),
+        )),
     }
 }

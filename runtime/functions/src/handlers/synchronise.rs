@@ -1,10 +1,11 @@
 //! `synchronise`: one peer collects what all members published and updates its own replica.
 
 use super::exchange::{Places, exchange};
+use super::lineage::Made;
 use super::{Environment, invalid_event};
+use stepgrad_contract::FunctionError;
 use stepgrad_contract::events::{PeerEvent, ReplicaReply};
 use stepgrad_contract::training::Topology;
-use stepgrad_contract::{FunctionError, keys};
 
 pub(super) async fn handle(
     environment: &Environment,
@@ -22,9 +23,9 @@ pub(super) async fn handle(
     let before = run.predecessor(store, round, peer).await?;
     let places = Places {
         start: run.start(store, round, peer).await?,
-        state: before.map(|peer| keys::optimizer(&run.id, round - 1, peer)),
-        replica: keys::replica(&run.id, round, peer),
-        state_after: keys::optimizer(&run.id, round, peer),
+        state: before.map(|peer| Made::Optimizer { round: round - 1, peer }),
+        replica: Made::Replica { round, peer },
+        state_after: Made::Optimizer { round, peer },
     };
-    Ok(ReplicaReply { replica: exchange(&run, store, round, &members, places).await? })
+    Ok(ReplicaReply { replica: exchange(&run, environment, round, &members, places).await? })
 }

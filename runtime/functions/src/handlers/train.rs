@@ -7,10 +7,10 @@
 
 use super::Environment;
 use super::gradient::reply;
+use super::lineage::Made;
 use super::run::Run;
 use crate::data::Batch;
 use crate::optimizers::sgd::{self, State};
-use crate::store::Store;
 use crate::torch;
 use stepgrad_contract::events::{PeerEvent, WorkReply};
 use stepgrad_contract::progress::Sums;
@@ -23,13 +23,13 @@ pub(super) async fn handle(environment: &Environment, event: PeerEvent) -> Resul
     run.check_algorithm(Algorithm::ModelAveraging)?;
     let PeerEvent { round, peer, .. } = event;
     let (work, store) = (run.work(round, peer)?, &environment.store);
-    let state = state_before(&run, store, round, peer).await?;
+    let state = state_before(&run, environment, round, peer).await?;
     let (published, state) = match work.places().next() {
         None => (TensorFile::default(), state),
         Some(_) => {
             let learning_rate = run.before(store, round).await?.learning_rate;
-            let mut replica =
-                run.replica(&store.get_tensors(&run.start(store, round, peer).await?).await?)?;
+            let start = run.start(store, round, peer).await?;
+            let mut replica = run.replica(&start.get(environment, &run).await?)?;
             let mut optimizer = State::load(&state)?;
             drop(state);
             let mut sums = Sums::default();
@@ -37,9 +37,9 @@ pub(super) async fn handle(environment: &Environment, event: PeerEvent) -> Resul
                 if run.schedule.whole_passes() && (place - 1) % run.schedule.batches(peer).max(1) == 0 {
                     sums = Sums::default();
                 }
-                let raw = run.batch(store, peer, work, place).await?;
+                let raw = run.batch(environment, peer, work, place).await?;
                 let loss = torch::deterministic(run.batch_seed(round, peer, place), || {
-                    let batch = Batch::load(&raw, &run.manifest)?;
+                    let batch = environment.labelled(Batch::load(&raw, &run.manifest)?, &run);
                     let (gradients, sums) = replica.gradient(&batch, run.training.model.loss)?;
                     let parameters = replica.parameters();
                     sgd::step(
@@ -53,7 +53,13 @@ pub(super) async fn handle(environment: &Environment, event: PeerEvent) -> Resul
                 })?;
                 sums.add(&loss);
             }
-            (TensorFile { sums, ..replica.into_file()? }, optimizer.save()?)
+            let trained = TensorFile { sums, ..replica.into_file()? };
+            // Only a liar needs to know where it started.
+            let published = match environment.faults() {
+                Some(_) => environment.published(trained, Some(&start.get(environment, &run).await?)),
+                None => trained,
+            };
+            (published, optimizer.save()?)
         }
     };
     if run.has_momentum() {
@@ -63,9 +69,14 @@ pub(super) async fn handle(environment: &Environment, event: PeerEvent) -> Resul
     Ok(reply(peer, &published.sums))
 }
 
-async fn state_before(run: &Run, store: &Store, round: u32, peer: u32) -> Result<TensorFile, FunctionError> {
-    if !run.has_momentum() || run.predecessor(store, round, peer).await? != Some(peer) {
+async fn state_before(
+    run: &Run,
+    environment: &Environment,
+    round: u32,
+    peer: u32,
+) -> Result<TensorFile, FunctionError> {
+    if !run.has_momentum() || run.predecessor(&environment.store, round, peer).await? != Some(peer) {
         return Ok(TensorFile::default());
     }
-    store.get_tensors(&keys::optimizer(&run.id, round - 1, peer)).await
+    Made::Optimizer { round: round - 1, peer }.get(environment, run).await
 }

@@ -13,7 +13,11 @@ pub(super) fn failed(action: &str, key: &str, error: &object_store::Error) -> Fu
             false => format!("cannot {action} object {key}: {error}"),
         },
     };
-    FunctionError::new(ErrorKind::ObjectUnavailable, message)
+    let kind = match error {
+        object_store::Error::NotFound { .. } => ErrorKind::ObjectMissing,
+        _ => ErrorKind::ObjectUnavailable,
+    };
+    FunctionError::new(kind, message)
 }
 
 fn disk_full(error: &(dyn std::error::Error + 'static)) -> bool {

@@ -4,9 +4,11 @@
 //! The store is whatever `object_store` reaches; for now that is the local file system, where an object is
 //! staged beside its place and linked into it, so that it is there whole or not at all.
 
+mod document;
 mod failure;
 mod traffic;
 
+use crate::faults::{Faults, Write};
 use bytes::Bytes;
 use failure::failed;
 use futures::{StreamExt, TryStreamExt};
@@ -20,7 +22,7 @@ use stepgrad_contract::call_log::Traffic;
 use stepgrad_contract::digest::{sha256, sha256_of_parts};
 use stepgrad_contract::progress::Sums;
 use stepgrad_contract::tensors::{LENGTH, TensorFile, header_size};
-use stepgrad_contract::{ErrorKind, FunctionError};
+use stepgrad_contract::{ErrorKind, FunctionError, keys};
 use traffic::Counters;
 
 /// Where objects are.
@@ -28,6 +30,7 @@ use traffic::Counters;
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
     counters: Arc<Counters>,
+    faults: Option<Faults>,
 }
 
 impl Store {
@@ -53,7 +56,13 @@ impl Store {
         };
         std::fs::create_dir_all(folder).map_err(|error| cannot(&error))?;
         let objects = LocalFileSystem::new_with_prefix(folder).map_err(|error| cannot(&error))?;
-        Ok(Self { objects: Arc::new(objects.with_automatic_cleanup(true)), counters: Arc::default() })
+        let objects = Arc::new(objects.with_automatic_cleanup(true));
+        Ok(Self { objects, counters: Arc::default(), faults: None })
+    }
+
+    /// The same store, in which `faults` happen.
+    pub(crate) fn with_faults(&self, faults: Option<Faults>) -> Self {
+        Self { faults, ..self.clone() }
     }
 
     /// An object's bytes.
@@ -61,11 +70,22 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::ObjectUnavailable`] where it is not there or cannot be read.
     pub async fn get(&self, key: &str) -> Result<Bytes, FunctionError> {
-        let path = path(key)?;
+        let path = self.place(key).await?;
         let result = self.objects.get(&path).await.map_err(|error| failed("read", key, &error))?;
         let bytes = result.bytes().await.map_err(|error| failed("read", key, &error))?;
         self.counters.read(bytes.len());
-        Ok(bytes)
+        Ok(match &self.faults {
+            Some(faults) => faults.read(key, bytes),
+            None => bytes,
+        })
+    }
+
+    /// Where the object is read that is asked for by `key`.
+    async fn place(&self, key: &str) -> Result<Path, FunctionError> {
+        match &self.faults {
+            Some(faults) => path(&faults.before_read(key).await?),
+            None => path(key),
+        }
     }
 
     /// What was moved since the store was opened.
@@ -86,9 +106,8 @@ impl Store {
         content: PutPayload,
         intact: impl Fn(&Bytes) -> bool + Send,
     ) -> Result<(), FunctionError> {
-        match self.put(key, content.clone(), PutMode::Create).await {
-            Err(object_store::Error::AlreadyExists { .. }) => {}
-            other => return other.map_err(|error| failed("write", key, &error)),
+        if self.put(key, content.clone(), PutMode::Create).await? {
+            return Ok(());
         }
         let there = self.get(key).await?;
         if same(&there, &content) {
@@ -101,17 +120,39 @@ impl Store {
             );
             Err(FunctionError::new(ErrorKind::DivergentObject, message))
         } else {
-            self.put(key, content, PutMode::Overwrite).await.map_err(|error| failed("write", key, &error))
+            self.put(key, content, PutMode::Overwrite).await.map(drop)
         }
     }
 
-    async fn put(&self, key: &str, content: PutPayload, mode: PutMode) -> object_store::Result<()> {
-        let path = Path::parse(key)?;
+    /// Writes an object; gives `false` where the key is taken and the mode leaves it.
+    async fn put(&self, key: &str, content: PutPayload, mode: PutMode) -> Result<bool, FunctionError> {
+        let path = path(key)?;
+        let content = match &self.faults {
+            None => content,
+            Some(faults) => match faults.write(key, content).await? {
+                Write::Made(content) => content,
+                Write::Dropped => return Ok(true),
+                Write::Half(bytes) => {
+                    self.stage(&path, bytes).await.map_err(|error| failed("write", key, &error))?;
+                    faults.die(key);
+                    return Ok(false);
+                }
+            },
+        };
         let options = PutOptions { mode, ..PutOptions::default() };
         let length = content.content_length();
-        self.objects.put_opts(&path, content, options).await?;
+        match self.objects.put_opts(&path, content, options).await {
+            Err(object_store::Error::AlreadyExists { .. }) => return Ok(false),
+            other => other.map_err(|error| failed("write", key, &error))?,
+        };
         self.counters.written(length);
-        Ok(())
+        Ok(true)
+    }
+
+    /// Begins a write that is never completed.
+    async fn stage(&self, path: &Path, bytes: Bytes) -> object_store::Result<()> {
+        let mut upload = self.objects.put_multipart(path).await?;
+        upload.put_part(bytes.into()).await
     }
 
     /// A document.
@@ -124,10 +165,7 @@ impl Store {
         serde_json::from_slice(&bytes).map_err(|error| {
             // What is whole will not change when it is read again.
             if serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok() {
-                let message = format!(
-                    "object {key} is not what this build of the functions reads: {error}; compile and deploy both anew"
-                );
-                return FunctionError::new(ErrorKind::Internal, message);
+                return not_this_build(key, &error);
             }
             FunctionError::new(ErrorKind::ChecksumMismatch, format!("object {key} is not whole: {error}"))
         })
@@ -146,6 +184,38 @@ impl Store {
         self.put_new(key, bytes.into(), intact).await
     }
 
+    /// A document with its checksum verified.
+    ///
+    /// # Errors
+    /// As [`Store::get_json`]; [`ErrorKind::ChecksumMismatch`] also where a value is not what was written.
+    pub async fn get_document<T: DeserializeOwned>(&self, key: &str) -> Result<T, FunctionError> {
+        let bytes = self.get(key).await?;
+        let body = document::open(&bytes).map_err(|what| {
+            FunctionError::new(ErrorKind::ChecksumMismatch, format!("object {key} {what}"))
+        })?;
+        serde_json::from_value(body).map_err(|error| not_this_build(key, &error))
+    }
+
+    /// Writes a document, canonical and with a checksum in it, and reads it again: what it was made of may be gone
+    /// when it is found to be damaged.
+    ///
+    /// # Errors
+    /// As [`Store::put_new`]; [`ErrorKind::ChecksumMismatch`] where something else was written.
+    pub async fn put_document<T: Serialize + Sync>(&self, key: &str, value: &T) -> Result<(), FunctionError> {
+        let bytes = document::seal(value).map_err(|error| {
+            FunctionError::new(ErrorKind::Internal, format!("cannot encode {key}: {error}"))
+        })?;
+        let intact = |there: &Bytes| document::open(there).is_ok();
+        self.put_new(key, bytes.clone().into(), intact).await?;
+        match self.get(key).await? {
+            there if there == bytes => Ok(()),
+            _ => Err(FunctionError::new(
+                ErrorKind::ChecksumMismatch,
+                format!("object {key} is not what was written a moment ago"),
+            )),
+        }
+    }
+
     /// A tensor file, its checksum verified.
     ///
     /// # Errors
@@ -161,7 +231,7 @@ impl Store {
     /// [`ErrorKind::ObjectUnavailable`] as [`Store::get`]; [`ErrorKind::ChecksumMismatch`] where the header
     /// is damaged.
     pub async fn get_sums(&self, key: &str) -> Result<Sums, FunctionError> {
-        let path = path(key)?;
+        let path = self.place(key).await?;
         let range = async |range: Range<u64>| {
             self.objects.get_range(&path, range).await.map_err(|error| failed("read", key, &error))
         };
@@ -169,7 +239,8 @@ impl Store {
         let size = header_size(&length).map_err(|error| damaged(key, &error))?;
         let header = range(LENGTH..LENGTH + size).await?;
         self.counters.read(length.len() + header.len());
-        TensorFile::sums_of_header(&header).map_err(|error| damaged(key, &error))
+        TensorFile::sums_of_header(&header, keys::identity(key).as_deref())
+            .map_err(|error| damaged(key, &error))
     }
 
     /// Writes a tensor file, whose tensors are not copied, and gives its SHA-256 digest.
@@ -177,9 +248,11 @@ impl Store {
     /// # Errors
     /// As [`Store::put_new`].
     pub async fn put_tensors(&self, key: &str, file: &TensorFile) -> Result<String, FunctionError> {
-        let parts = file.parts();
+        let object = keys::identity(key);
+        let parts = file.parts_as(object.as_deref());
         let digest = sha256_of_parts(parts.iter().map(|part| &**part));
-        self.put_new(key, parts.into_iter().collect(), whole_tensors).await?;
+        let intact = |there: &Bytes| TensorFile::decode_as(there, object.as_deref()).is_ok();
+        self.put_new(key, parts.into_iter().collect(), intact).await?;
         Ok(digest)
     }
 
@@ -230,16 +303,25 @@ impl Store {
     }
 }
 
+fn not_this_build(key: &str, error: &serde_json::Error) -> FunctionError {
+    let message = format!(
+        "object {key} is not what this build of the functions reads: {error}; compile and deploy both anew"
+    );
+    FunctionError::new(ErrorKind::Internal, message)
+}
+
 /// Reads a tensor file; the error names its key.
 ///
 /// # Errors
-/// [`ErrorKind::ChecksumMismatch`] where it is damaged.
+/// [`ErrorKind::ChecksumMismatch`] where it is damaged, [`ErrorKind::StaleObject`] where it is not the one that
+/// stands under this key.
 pub fn decode(key: &str, bytes: &Bytes) -> Result<TensorFile, FunctionError> {
-    TensorFile::decode(bytes).map_err(|error| damaged(key, &error))
+    TensorFile::decode_as(bytes, keys::identity(key).as_deref()).map_err(|error| damaged(key, &error))
 }
 
 fn damaged(key: &str, error: &FunctionError) -> FunctionError {
-    FunctionError::new(error.kind, format!("object {key} is damaged: {}", error.message))
+    let what = if error.kind == ErrorKind::StaleObject { "not the one it should be" } else { "damaged" };
+    FunctionError::new(error.kind, format!("object {key} is {what}: {}", error.message))
 }
 
 /// Whether the bytes are a tensor file whose checksum is right.

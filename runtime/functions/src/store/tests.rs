@@ -43,7 +43,7 @@ async fn an_object_is_written_once() {
 async fn what_is_missing_can_be_tried_again() {
     let (_folder, store) = store();
     let error = store.get("run/objects/none").await.unwrap_err();
-    assert_eq!((error.kind, error.kind.is_retryable()), (ErrorKind::ObjectUnavailable, true));
+    assert_eq!((error.kind, error.kind.is_retryable()), (ErrorKind::ObjectMissing, true));
     assert!(error.message.contains("run/objects/none"));
     assert_eq!(store.get("../x").await.unwrap_err().kind, ErrorKind::InvalidEvent);
 }
@@ -108,5 +108,5 @@ async fn of_the_sums_only_the_header_is_read() {
     assert!(store.get_sums(key).await.unwrap_err().kind.is_retryable());
     std::fs::write(&path, &whole[..5]).unwrap();
     assert!(store.get_sums(key).await.unwrap_err().kind.is_retryable());
-    assert_eq!(store.get_sums("run/none").await.unwrap_err().kind, ErrorKind::ObjectUnavailable);
+    assert_eq!(store.get_sums("run/none").await.unwrap_err().kind, ErrorKind::ObjectMissing);
 }

@@ -7,8 +7,10 @@
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use stepgrad_contract::aggregation::Aggregation;
+use stepgrad_contract::digest::sha256;
 use stepgrad_contract::events::{EvaluateReply, FinishReply, Next};
 use stepgrad_contract::fanout::{Batches, Carriers, Member};
+use stepgrad_contract::faults::Plan;
 use stepgrad_contract::tensors::TensorFile;
 use stepgrad_contract::training::{
     Algorithm, Architecture, Data, Every, Format, Loss, Model, Optimizer, Partition, Synthetic, Topology,
@@ -81,6 +83,8 @@ pub(crate) fn digits() -> Data {
 pub(crate) struct Manner {
     /// Every function is called twice.
     pub(crate) twice: bool,
+    /// A call that fails with an error that the workflow retries is made again, so many times at the most.
+    pub(crate) retries: u32,
     /// Batches are worked on in descending order.
     pub(crate) backwards: bool,
     /// Every call is made by a process of its own, as far as the memory of warm ones goes.
@@ -108,6 +112,15 @@ impl Driver {
         Self { folder, environment, training, manner: Manner::default(), lost: BTreeMap::new(), tamper: None }
     }
 
+    /// With faults.
+    pub(crate) async fn with_faults(training: Training, plan: &Plan) -> Self {
+        let mut text = serde_json::to_vec(plan).unwrap();
+        text.push(b'\n');
+        let driver = Self::new(Training { faults: Some(sha256(&text)), ..training }).await;
+        driver.environment.store.put_json(&keys::faults(RUN), plan).await.unwrap();
+        Self { manner: Manner { retries: 3, cold: true, ..Manner::default() }, ..driver }
+    }
+
     pub(crate) fn path(&self, key: &str) -> std::path::PathBuf {
         self.folder.path().join("runs").join(key)
     }
@@ -123,7 +136,17 @@ impl Driver {
         if let Some(by) = self.manner.by {
             return Ok(by(&self.path("").display().to_string(), function, event));
         }
-        let reply = dispatch(function, &self.environment, event.clone()).await?;
+        let mut event = event;
+        let mut attempt = 0;
+        let reply = loop {
+            if let Some(event) = event.as_object_mut() {
+                event.insert("attempt".to_owned(), json!(attempt));
+            }
+            match dispatch(function, &self.environment, event.clone()).await {
+                Err(error) if error.kind.is_retryable() && attempt < self.manner.retries => attempt += 1,
+                other => break other?,
+            }
+        };
         if self.manner.twice {
             let again = dispatch(function, &self.environment, event).await?;
             assert_eq!(reply, again, "{function} is not idempotent");
@@ -175,7 +198,8 @@ impl Driver {
             if let Some(tamper) = self.tamper {
                 let key = keys::published(RUN, round, peer);
                 let changed = tamper(round, peer, self.tensors(&key).await);
-                std::fs::write(self.path(&key), changed.encode()).unwrap();
+                let whole = changed.parts_as(keys::identity(&key).as_deref()).concat();
+                std::fs::write(self.path(&key), whole).unwrap();
             }
             reports.push(json!({"peer": peer, "status": "OK"}));
         }

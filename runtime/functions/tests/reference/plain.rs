@@ -164,7 +164,7 @@ pub(crate) struct Plain {
 impl Plain {
     pub(crate) async fn new(driver: &Driver, parameters: Parameters) -> Self {
         let store = &driver.environment.store;
-        let manifest: Manifest = store.get_json(&keys::manifest(RUN)).await.unwrap();
+        let manifest: Manifest = store.get_document(&keys::manifest(RUN)).await.unwrap();
         let mut shards = Vec::new();
         for (shard, peer) in manifest.shards.iter().zip(1..) {
             let mut batches = Vec::new();

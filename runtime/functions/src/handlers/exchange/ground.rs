@@ -1,11 +1,11 @@
 //! What rules need to know beside the contributions: what the round starts from, and the loss on held-out batches
 //! after an update.
 
-use super::super::invalid_event;
+use super::super::lineage::Made;
 use super::super::run::Run;
+use super::super::{Environment, invalid_event};
 use crate::aggregation::Ground;
 use crate::data::Batch;
-use crate::store::Store;
 use crate::{seeds, torch};
 use rand::seq::SliceRandom;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use stepgrad_contract::aggregation::Aggregation;
 use stepgrad_contract::progress::Sums;
 use stepgrad_contract::tensors::{Tensor, TensorFile};
 use stepgrad_contract::training::Algorithm;
-use stepgrad_contract::{ErrorKind, FunctionError, keys};
+use stepgrad_contract::{ErrorKind, FunctionError};
 
 /// What a round starts from, as far as the rule needs it.
 pub(super) struct Start<'a> {
@@ -33,9 +33,9 @@ struct HeldOut {
 impl<'a> Start<'a> {
     pub(super) async fn load(
         run: &'a Run,
-        store: &Store,
+        environment: &Environment,
         round: u32,
-        start: &str,
+        start: Made,
     ) -> Result<Self, FunctionError> {
         let mut ground = Self { run, origins: BTreeMap::new(), held_out: None };
         let batches = match run.training.aggregation {
@@ -43,7 +43,7 @@ impl<'a> Start<'a> {
             Aggregation::Zeno { batches, .. } => Some(batches),
             _ => return Ok(ground),
         };
-        let file = store.get_tensors(start).await?;
+        let file = start.get(environment, run).await?;
         ground.origins = match run.training.algorithm {
             Algorithm::ModelAveraging => file.tensors.clone(),
             Algorithm::GradientAveraging => {
@@ -55,8 +55,8 @@ impl<'a> Start<'a> {
             }
         };
         if let Some(count) = batches {
-            let learning_rate = run.before(store, round).await?.learning_rate;
-            let batches = held_out(run, store, round, count).await?;
+            let learning_rate = run.before(&environment.store, round).await?.learning_rate;
+            let batches = held_out(run, environment, round, count).await?;
             ground.held_out = Some(HeldOut { start: file, learning_rate, batches });
         }
         Ok(ground)
@@ -64,7 +64,12 @@ impl<'a> Start<'a> {
 }
 
 /// Held-out batches, drawn with the seed and the round: no peer can know them before, and all take the same.
-async fn held_out(run: &Run, store: &Store, round: u32, count: u32) -> Result<Vec<Batch>, FunctionError> {
+async fn held_out(
+    run: &Run,
+    environment: &Environment,
+    round: u32,
+    count: u32,
+) -> Result<Vec<Batch>, FunctionError> {
     let mut numbers: Vec<u32> = (1..=run.manifest.validation.batches).collect();
     numbers.shuffle(&mut seeds::generator(run.training.seed, "zeno", &[u64::from(round)]));
     numbers.truncate(count.max(1) as usize);
@@ -73,7 +78,7 @@ async fn held_out(run: &Run, store: &Store, round: u32, count: u32) -> Result<Ve
     }
     let mut batches = Vec::with_capacity(numbers.len());
     for number in numbers {
-        let raw = store.get_tensors(&keys::validation_batch(&run.id, number)).await?;
+        let raw = Made::ValidationBatch { batch: number }.get(environment, run).await?;
         batches.push(Batch::load(&raw, &run.manifest)?);
     }
     Ok(batches)

@@ -6,86 +6,93 @@ mod robust;
 
 pub(super) use robust::anomalies;
 
+use super::Environment;
+use super::lineage::Made;
 use super::run::Run;
 use crate::aggregation::Mean;
 use crate::optimizers::sgd::State;
-use crate::store::Store;
+use stepgrad_contract::FunctionError;
 use stepgrad_contract::progress::Sums;
 use stepgrad_contract::tensors::TensorFile;
 use stepgrad_contract::training::Algorithm;
-use stepgrad_contract::{FunctionError, keys};
 
 /// Where an exchange starts from and ends.
 pub(super) struct Places {
     /// The replica before.
-    pub(super) start: String,
+    pub(super) start: Made,
     /// The optimiser's state before; `None` before the first round.
-    pub(super) state: Option<String>,
+    pub(super) state: Option<Made>,
     /// The replica after.
-    pub(super) replica: String,
+    pub(super) replica: Made,
     /// The optimiser's state after.
-    pub(super) state_after: String,
+    pub(super) state_after: Made,
 }
 
 /// Writes the replica after the exchange of `round` and gives its digest. The file carries no sums, so that
 /// all replicas are the same bytes. Without any samples the replica stays as it was.
 pub(super) async fn exchange(
     run: &Run,
-    store: &Store,
+    environment: &Environment,
     round: u32,
     members: &[u32],
     places: Places,
 ) -> Result<String, FunctionError> {
+    let store = &environment.store;
     let one = match run.training.aggregation.is_mean() {
-        true => mean(run, store, round, members).await?,
-        false => robust::aggregate(run, store, round, members, &places.start).await?,
+        true => mean(run, environment, round, members).await?,
+        false => robust::aggregate(run, environment, round, members, places.start).await?,
     };
     let replica = match (run.training.algorithm, one) {
         (algorithm, None) => {
             if algorithm == Algorithm::GradientAveraging && run.has_momentum() {
-                store.put_tensors(&places.state_after, &state_before(store, &places).await?).await?;
+                let state = state_before(environment, run, &places).await?;
+                store.put_tensors(&places.state_after.key(run), &state).await?;
             }
-            store.get_tensors(&places.start).await?
+            places.start.get(environment, run).await?
         }
         (Algorithm::ModelAveraging, Some(model)) => TensorFile { sums: Sums::default(), ..model },
         (Algorithm::GradientAveraging, Some(gradient)) => {
             let learning_rate = run.before(store, round).await?.learning_rate;
             // Of each file the bytes are let go before the next is read.
-            let mut replica = run.replica(&store.get_tensors(&places.start).await?)?;
+            let mut replica = run.replica(&places.start.get(environment, run).await?)?;
             let mut state = match run.has_momentum() {
-                true => State::load(&state_before(store, &places).await?)?,
+                true => State::load(&state_before(environment, run, &places).await?)?,
                 false => State::default(),
             };
             replica.step(gradient, &run.training.optimizer, learning_rate, &mut state)?;
             let replica = replica.into_file()?;
             if run.has_momentum() {
-                store.put_tensors(&places.state_after, &state.save()?).await?;
+                store.put_tensors(&places.state_after.key(run), &state.save()?).await?;
             }
             replica
         }
     };
-    store.put_tensors(&places.replica, &replica).await
+    store.put_tensors(&places.replica.key(run), &replica).await
 }
 
 /// The mean of what the members published; `None` without any samples.
 async fn mean(
     run: &Run,
-    store: &Store,
+    environment: &Environment,
     round: u32,
     members: &[u32],
 ) -> Result<Option<TensorFile>, FunctionError> {
     let mut mean = Mean::default();
     for peer in members {
-        let file = store.get_tensors(&keys::published(&run.id, round, *peer)).await?;
+        let file = Made::Published { round, peer: *peer }.get(environment, run).await?;
         mean.add(&format!("peer {peer}"), file)?;
     }
     let mean = mean.finish();
     Ok((mean.sums.samples > 0).then_some(mean))
 }
 
-async fn state_before(store: &Store, places: &Places) -> Result<TensorFile, FunctionError> {
-    match &places.state {
-        Some(key) => store.get_tensors(key).await,
+async fn state_before(
+    environment: &Environment,
+    run: &Run,
+    places: &Places,
+) -> Result<TensorFile, FunctionError> {
+    match places.state {
+        Some(state) => state.get(environment, run).await,
         None => Ok(TensorFile::default()),
     }
 }

@@ -5,10 +5,11 @@
 //! ([`ErrorKind::RobustnessLost`]). If the round has too few peers with work by its schedule (the last batches of
 //! an epoch where shards differ in size), its exchange changes nothing, and the report says so.
 
+use super::super::Environment;
+use super::super::lineage::Made;
 use super::super::run::Run;
 use super::ground::Start;
 use crate::aggregation::{self, Contribution, too_few};
-use crate::store::Store;
 use stepgrad_contract::anomaly::{Anomalies, Anomaly, Why};
 use stepgrad_contract::progress::Sums;
 use stepgrad_contract::tensors::TensorFile;
@@ -17,13 +18,13 @@ use stepgrad_contract::{ErrorKind, FunctionError, keys};
 /// What the rule makes of what the members published; `None` where the round changes nothing.
 pub(super) async fn aggregate(
     run: &Run,
-    store: &Store,
+    environment: &Environment,
     round: u32,
     members: &[u32],
-    start: &str,
+    start: Made,
 ) -> Result<Option<TensorFile>, FunctionError> {
     let rule = &run.training.aggregation;
-    let (contributions, mut anomalous) = gather(run, store, round, members, start).await?;
+    let (contributions, mut anomalous) = gather(run, environment, round, members, start).await?;
     let (left, caught) = (contributions.len(), u32::try_from(anomalous.len()).unwrap_or(u32::MAX));
     let diverged = anomalous.iter().all(|anomaly| anomaly.why == Why::NotFinite);
     if left == 0 && caught > 0 && diverged {
@@ -36,7 +37,7 @@ pub(super) async fn aggregate(
     let (mut one, mut skipped) = (None, None);
     match rule.least(caught) {
         Some(least) if left >= least as usize => {
-            let ground = Start::load(run, store, round, start).await?;
+            let ground = Start::load(run, environment, round, start).await?;
             let outcome = aggregation::aggregate(rule, caught, contributions, &ground)?;
             anomalous.extend(outcome.anomalous);
             one = Some(TensorFile { tensors: outcome.tensors, sums: Sums::default() });
@@ -51,34 +52,35 @@ pub(super) async fn aggregate(
         _ => return Err(too_few(rule, caught, left)),
     }
     anomalous.sort_by_key(|anomaly| anomaly.peer);
-    store.put_json(&keys::anomalies(&run.id, round), &Anomalies { anomalous, skipped }).await?;
+    let key = keys::anomalies(&run.id, round);
+    environment.store.put_document(&key, &Anomalies { anomalous, skipped }).await?;
     Ok(one)
 }
 
 /// What the exchange of a round found amiss.
 pub(in crate::handlers) async fn anomalies(
     run: &Run,
-    store: &Store,
+    environment: &Environment,
     round: u32,
 ) -> Result<Anomalies, FunctionError> {
     match run.training.aggregation.is_mean() {
         true => Ok(Anomalies::default()),
-        false => store.get_json(&keys::anomalies(&run.id, round)).await,
+        false => environment.store.get_document(&keys::anomalies(&run.id, round)).await,
     }
 }
 
 /// Contributions that a rule can look at, and who is left out before.
 async fn gather(
     run: &Run,
-    store: &Store,
+    environment: &Environment,
     round: u32,
     members: &[u32],
-    start: &str,
+    start: Made,
 ) -> Result<(Vec<Contribution>, Vec<Anomaly>), FunctionError> {
-    let form = aggregation::Form::of(&store.get_tensors(start).await?);
+    let form = aggregation::Form::of(&start.get(environment, run).await?);
     let (mut contributions, mut caught) = (Vec::new(), Vec::new());
     for peer in members {
-        let file = store.get_tensors(&keys::published(&run.id, round, *peer)).await?;
+        let file = Made::Published { round, peer: *peer }.get(environment, run).await?;
         // Who has work is known from the schedule; what a file says of its samples is only a claim.
         let (works, empty) = (scheduled(run, round, *peer..=*peer) == 1, file.sums.samples == 0);
         let why = if !works && empty {

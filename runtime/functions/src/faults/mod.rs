@@ -1,0 +1,97 @@
+//! Faults as the functions carry them out: on their own process, on the objects they move, in the name of their
+//! peer, on what they compute. Which fault is due is [`stepgrad_contract::faults`]'s to say; here it happens, for
+//! real: a killed process gets SIGKILL, a torn object has torn bytes.
+//!
+//! The same code runs on AWS and here. Nothing that a training survives by knows of this room.
+
+mod gradients;
+mod objects;
+mod peers;
+mod process;
+
+pub(crate) use objects::Write;
+pub use process::continue_later;
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use stepgrad_contract::faults::{Action, Call, Fault, Fired, Plan, When, Where};
+use stepgrad_contract::{Function, FunctionError};
+
+/// The faults that are due in one call of a function.
+#[derive(Debug, Clone)]
+pub(crate) struct Faults {
+    plan: Arc<Plan>,
+    call: Call,
+    memory_mb: u64,
+    wrote: Arc<AtomicBool>,
+}
+
+impl Faults {
+    /// Those of a call with `event`, in a process that may have `memory_mb` of memory.
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        function: Function,
+        event: &serde_json::Value,
+        memory_mb: u64,
+    ) -> Self {
+        Self { plan, call: Call::of(function, event), memory_mb, wrote: Arc::default() }
+    }
+
+    /// What happens before the function's work.
+    ///
+    /// # Errors
+    /// Where the function's peer is not there.
+    pub(crate) async fn before(&self) -> Result<(), FunctionError> {
+        self.peer()?;
+        let Some(fault) = self.plan.first(Where::Process, &self.call) else { return Ok(()) };
+        match fault.action {
+            Action::Kill { when: When::Before } => {
+                self.fire(fault, None);
+                process::kill();
+            }
+            Action::Pause { ms } => {
+                self.fire(fault, None);
+                process::pause(ms)?;
+            }
+            Action::OutOfMemory {} => {
+                self.fire(fault, None);
+                process::out_of_memory(self.memory_mb).await?;
+            }
+            Action::Exit { code } => {
+                self.fire(fault, None);
+                process::exit(code);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What happens after the function's last write, before its answer.
+    pub(crate) fn after(&self) {
+        if let Some(fault) = self.killed(When::After) {
+            self.fire(fault, None);
+            process::kill();
+        }
+    }
+
+    /// The fault that kills the process in its first write, if this is it.
+    fn killed_in_first_write(&self) -> Option<&Fault> {
+        let fault = self.killed(When::During)?;
+        (!self.wrote.swap(true, Ordering::Relaxed)).then_some(fault)
+    }
+
+    fn killed(&self, due: When) -> Option<&Fault> {
+        let fault = self.plan.first(Where::Process, &self.call)?;
+        matches!(fault.action, Action::Kill { when } if when == due).then_some(fault)
+    }
+
+    /// Tells that a fault fires, before it does: the process may not be there afterwards.
+    fn fire(&self, fault: &Fault, object: Option<&str>) {
+        let mut line = Fired::in_call(fault, &self.call, object).line();
+        line.push('\n');
+        let mut log = std::io::stdout();
+        // Standard output is the function's log; where it is closed nobody reads it.
+        drop(log.write_all(line.as_bytes()).and_then(|()| log.flush()));
+    }
+}

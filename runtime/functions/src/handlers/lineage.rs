@@ -1,0 +1,175 @@
+//! Objects by how they came to be. An object that a step reads and does not find, or finds damaged or another one in
+//! its place, is made again by the step that made it: every step is pure, so it gives the same bytes. Nobody has to
+//! be asked, and no peer waits for another one's repetition.
+//!
+//! Source: lineage as in Zaharia et al., "Resilient Distributed Datasets" (NSDI 2012), section 2.1.
+
+use super::run::Run;
+use super::{Environment, aggregate, combine, gradient, initialise, prepare, synchronise, train};
+use crate::store;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use std::io::Write;
+use stepgrad_contract::events::{GradientEvent, PeerEvent, RoundEvent, RunEvent};
+use stepgrad_contract::progress::Sums;
+use stepgrad_contract::tensors::TensorFile;
+use stepgrad_contract::training::{Algorithm, Topology};
+use stepgrad_contract::{ErrorKind, FunctionError, keys};
+
+/// A tensor file, by what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    /// A batch of a peer's shard, by its place in it.
+    Batch { peer: u32, batch: u32 },
+    /// A batch of the held-out set.
+    ValidationBatch { batch: u32 },
+    /// One batch's gradient.
+    Gradient { round: u32, peer: u32, batch: u32 },
+    /// What a peer published.
+    Published { round: u32, peer: u32 },
+    /// A peer's replica.
+    Replica { round: u32, peer: u32 },
+    /// A peer's optimiser state.
+    Optimizer { round: u32, peer: u32 },
+    /// The server's model; in round 0, what every replica starts from.
+    ServerReplica { round: u32 },
+    /// The server's optimiser state.
+    ServerOptimizer { round: u32 },
+}
+
+impl Made {
+    /// Its key.
+    pub(super) fn key(self, run: &Run) -> String {
+        let id = &run.id;
+        match self {
+            Self::Batch { peer, batch } => keys::batch(id, peer, batch),
+            Self::ValidationBatch { batch } => keys::validation_batch(id, batch),
+            Self::Gradient { round, peer, batch } => keys::batch_gradient(id, round, peer, batch),
+            Self::Published { round, peer } => keys::published(id, round, peer),
+            Self::Replica { round, peer } => keys::replica(id, round, peer),
+            Self::Optimizer { round, peer } => keys::optimizer(id, round, peer),
+            Self::ServerReplica { round } => keys::server_replica(id, round),
+            Self::ServerOptimizer { round } => keys::server_optimizer(id, round),
+        }
+    }
+
+    /// The file, made again where it has to be.
+    ///
+    /// # Errors
+    /// As [`crate::store::Store::get_tensors`], and as the step that makes it.
+    pub(super) async fn get(self, environment: &Environment, run: &Run) -> Result<TensorFile, FunctionError> {
+        Ok(self.read(environment, run).await?.1)
+    }
+
+    /// The file and its bytes.
+    ///
+    /// # Errors
+    /// As [`Made::get`].
+    pub(super) async fn read(
+        self,
+        environment: &Environment,
+        run: &Run,
+    ) -> Result<(Bytes, TensorFile), FunctionError> {
+        let key = self.key(run);
+        match read(environment, &key).await {
+            Err(error) if is_lost(&error) => {}
+            other => return other,
+        }
+        // It may have been damaged on its way here only.
+        match read(environment, &key).await {
+            Err(error) if is_lost(&error) => self.make(environment, run, error).await?,
+            other => return other,
+        }
+        read(environment, &key).await
+    }
+
+    /// The file's sums, of which the header alone is read.
+    ///
+    /// # Errors
+    /// As [`Made::get`].
+    pub(super) async fn sums(self, environment: &Environment, run: &Run) -> Result<Sums, FunctionError> {
+        match environment.store.get_sums(&self.key(run)).await {
+            // A file that ends within its header is one that cannot be read.
+            Err(error) if error.kind.is_retryable() => Ok(self.get(environment, run).await?.sums),
+            other => other,
+        }
+    }
+
+    async fn make(
+        self,
+        environment: &Environment,
+        run: &Run,
+        lost: FunctionError,
+    ) -> Result<(), FunctionError> {
+        let Some(environment) = environment.of_repair() else { return Err(lost) };
+        tell(&self.key(run), &lost);
+        self.step(&environment, run).await
+    }
+
+    /// Calls the step that makes it.
+    fn step<'a>(
+        self,
+        environment: &'a Environment,
+        run: &'a Run,
+    ) -> BoxFuture<'a, Result<(), FunctionError>> {
+        Box::pin(async move {
+            let id = run.id.clone();
+            match self {
+                Self::Batch { .. } | Self::ValidationBatch { .. } => {
+                    prepare::handle(environment, RunEvent { run: id }).await.map(drop)
+                }
+                Self::ServerReplica { round: 0 } => {
+                    initialise::handle(environment, RunEvent { run: id }).await.map(drop)
+                }
+                Self::Gradient { round, peer, batch } => {
+                    gradient::handle(environment, GradientEvent { run: id, round, peer, batch })
+                        .await
+                        .map(drop)
+                }
+                Self::Published { round, peer } => {
+                    let event = PeerEvent { run: id, round, peer };
+                    match run.training.algorithm {
+                        Algorithm::GradientAveraging => combine::handle(environment, event).await.map(drop),
+                        Algorithm::ModelAveraging => train::handle(environment, event).await.map(drop),
+                    }
+                }
+                Self::Optimizer { round, peer } if run.training.algorithm == Algorithm::ModelAveraging => {
+                    train::handle(environment, PeerEvent { run: id, round, peer }).await.map(drop)
+                }
+                Self::Replica { round, peer } | Self::Optimizer { round, peer } => {
+                    match run.training.topology {
+                        Topology::PeerToPeer => {
+                            synchronise::handle(environment, PeerEvent { run: id, round, peer })
+                                .await
+                                .map(drop)
+                        }
+                        Topology::ParameterServer => {
+                            aggregate::handle(environment, RoundEvent { run: id, round }).await.map(drop)
+                        }
+                    }
+                }
+                Self::ServerReplica { round } | Self::ServerOptimizer { round } => {
+                    aggregate::handle(environment, RoundEvent { run: id, round }).await.map(drop)
+                }
+            }
+        })
+    }
+}
+
+async fn read(environment: &Environment, key: &str) -> Result<(Bytes, TensorFile), FunctionError> {
+    let bytes = environment.store.get(key).await?;
+    let file = store::decode(key, &bytes)?;
+    Ok((bytes, file))
+}
+
+/// Whether the object itself is at fault, and not the way to it.
+fn is_lost(error: &FunctionError) -> bool {
+    matches!(error.kind, ErrorKind::ObjectMissing | ErrorKind::ChecksumMismatch | ErrorKind::StaleObject)
+}
+
+/// Writes a line about the repair to the log.
+fn tell(key: &str, lost: &FunctionError) {
+    let line = serde_json::json!({"kind": "repair", "object": key, "error": lost.kind.name()});
+    // Standard output is the function's log; where it is closed nobody reads it.
+    drop(writeln!(std::io::stdout(), "{line}"));
+}
