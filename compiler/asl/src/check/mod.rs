@@ -12,6 +12,7 @@ mod findings;
 mod label;
 mod names;
 mod outline;
+mod placeholders;
 mod query_language;
 mod reachability;
 pub mod reference;
@@ -63,6 +64,7 @@ pub const CHECKS: &[Check] = checks! {
     error_names "error_names.rs",
     timeouts "timeouts.rs",
     label "label.rs",
+    placeholders "placeholders.rs",
     express "express.rs",
     variables "variables.rs",
     secrets "secrets.rs",

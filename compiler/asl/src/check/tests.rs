@@ -77,6 +77,12 @@ fn every_code_is_found() {
                 json!({"A": {"Type": "Map", "Label": "a b", "ItemProcessor": machine(json!({"I": {"Type": "Succeed"}})), "End": true}}),
             ),
         ),
+        (
+            "ASL046",
+            machine(
+                json!({"A": {"Type": "Task", "Resource": "${Function", "TimeoutSeconds": 9, "End": true}}),
+            ),
+        ),
         ("ASL060", machine(json!({"A": {"Type": "Task", "Resource": "arn:x", "End": true}}))),
         ("ASL061", end(json!({"Result": {"password": "hunter22"}}))),
         ("ASL062", end(json!({"Parameters": {"x.$": "$nowhere"}}))),
