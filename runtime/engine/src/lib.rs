@@ -3,6 +3,7 @@
 //! - [`core`]: the interpreter, without I/O
 //! - [`driver`]: who drives it: functions, timers, the history's file
 //! - [`explain`]: how near a machine comes to each limit
+//! - [`faults`]: calls that go wrong on purpose
 //! - [`mocks`]: mocked service integrations
 //! - [`run`]: one machine from start to end, its history in a [`log`]
 //! - [`test_state`]: one state by itself
@@ -14,6 +15,7 @@
 pub mod core;
 pub mod driver;
 pub mod explain;
+pub mod faults;
 pub mod host;
 pub mod integrations;
 pub mod log;

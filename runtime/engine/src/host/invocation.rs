@@ -16,7 +16,7 @@ use super::clock;
 use super::environment::{Blueprint, Environment};
 use super::error::HostError;
 use super::failure::Failure;
-use super::pool::{Place, Pool, Refused, Slot};
+use super::pool::{Place, Pool, Refused, Slot, Start};
 use super::record::{InvocationRecord, Outcome};
 use super::report;
 use super::runtime_api::{Answer, Delivery, MAX_RESPONSE, Phase};
@@ -38,6 +38,7 @@ struct Call {
     request_id: String,
     payload: Bytes,
     queued_ms: f64,
+    start: Start,
 }
 
 /// What came of it.
@@ -76,7 +77,7 @@ enum Watched<T> {
 impl Shared {
     /// Invokes a function and waits for its reply. Dropping the future while the call waits for its turn takes it
     /// out of the queue; later it leaves the function running to its end, as on AWS.
-    pub(super) async fn invoke(self: &Arc<Self>, reference: &str, payload: Bytes) -> Reply {
+    pub(super) async fn invoke(self: &Arc<Self>, reference: &str, payload: Bytes, start: Start) -> Reply {
         let request_id = self.ids.request();
         let function = self.function(reference, &request_id)?;
         if payload.len() > MAX_REQUEST {
@@ -94,7 +95,7 @@ impl Shared {
         };
         let queued_ms = clock::ms_since(arrived);
         let (sender, receiver) = oneshot::channel();
-        let call = Call { function, request_id: request_id.clone(), payload, queued_ms };
+        let call = Call { function, request_id: request_id.clone(), payload, queued_ms, start };
         tokio::spawn(Arc::clone(self).run(slot, call, sender));
         receiver.await.unwrap_or_else(|_| Err(shut_down(&request_id)))
     }
@@ -149,7 +150,7 @@ impl Shared {
     async fn attempt(&self, slot: &Slot, call: &Call, init_ms: &mut Option<f64>) -> Result<Ended, HostError> {
         let mut begun = false;
         for _ in 0..MAX_PLACES {
-            let environment = match self.pool.place(slot) {
+            let environment = match self.pool.place(slot, call.start) {
                 Place::Closed => return Err(shut_down(&call.request_id)),
                 Place::Warm(environment) => environment,
                 Place::Cold { evicted } => {

@@ -43,7 +43,7 @@ use tokio::time::timeout;
 pub use config::{ConfigError, FunctionConfig, HostConfig};
 pub use error::HostError;
 pub use log::{Discard, LogFolder, LogSink, MAX_LINE};
-pub use pool::{ProcessInfo, ProcessState};
+pub use pool::{ProcessInfo, ProcessState, Start};
 pub use record::{InvocationRecord, Observer, Outcome, Totals};
 
 use crate::integrations::lambda::{Invoke, InvokeError, InvokeReply};
@@ -118,7 +118,15 @@ impl Host {
     /// # Errors
     /// If there is no such function, the event is over 6 MiB, the queue is full, or no process could be started.
     pub async fn call(&self, function: &str, payload: Bytes) -> Result<InvokeReply, HostError> {
-        self.shared.invoke(function, payload).await
+        self.shared.invoke(function, payload, Start::Any).await
+    }
+
+    /// Likewise in a process that has served no call before.
+    ///
+    /// # Errors
+    /// As [`Host::call`].
+    pub async fn call_cold(&self, function: &str, payload: Bytes) -> Result<InvokeReply, HostError> {
+        self.shared.invoke(function, payload, Start::Cold).await
     }
 
     /// The ARN of the function called `name`, whether there is one or not.
@@ -174,6 +182,6 @@ impl Invoke for Host {
         function: &'a str,
         payload: Bytes,
     ) -> BoxFuture<'a, Result<InvokeReply, InvokeError>> {
-        async move { Ok(self.shared.invoke(function, payload).await?) }.boxed()
+        async move { Ok(self.shared.invoke(function, payload, Start::Any).await?) }.boxed()
     }
 }

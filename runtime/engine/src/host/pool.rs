@@ -69,6 +69,16 @@ impl Drop for Slot {
     }
 }
 
+/// How a call's process is to be found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Start {
+    /// An idle one, or a new one.
+    #[default]
+    Any,
+    /// A new one.
+    Cold,
+}
+
 /// Where an invocation will run.
 pub(super) enum Place {
     /// An idle environment of its function.
@@ -221,7 +231,17 @@ impl Pool {
 
     /// Finds the slot's invocation a place: the most recently used idle environment of its function, or room for a
     /// new one, made by ending those that have been idle longest.
-    pub(super) fn place(&self, slot: &Slot) -> Place {
+    ///
+    /// A call that asks for a cold start ends those of its function that are idle.
+    pub(super) fn place(&self, slot: &Slot, start: Start) -> Place {
+        if start == Start::Cold {
+            let mut state = self.state();
+            if state.closed {
+                return Place::Closed;
+            }
+            let of_function = |environment: &mut Arc<Environment>| environment.function == slot.function;
+            return Place::Cold { evicted: state.idle.extract_if(.., of_function).collect() };
+        }
         loop {
             let environment = {
                 let mut state = self.state();

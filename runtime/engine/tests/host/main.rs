@@ -5,6 +5,7 @@
 mod bench;
 mod endpoint;
 mod failures;
+mod faults;
 mod lifecycle;
 mod queue;
 mod replies;

@@ -15,6 +15,7 @@ pub use process::continue_later;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use stepgrad_contract::faults::{Action, Call, Fault, Fired, Plan, When, Where};
 use stepgrad_contract::{Function, FunctionError};
 
@@ -44,6 +45,13 @@ impl Faults {
     /// Where the function's peer is not there.
     pub(crate) async fn before(&self) -> Result<(), FunctionError> {
         self.peer()?;
+        if let Some(fault) = self.plan.first(Where::Invocation, &self.call)
+            && let Action::InvocationDelay { ms, jitter_ms } = fault.action
+        {
+            // In the function's own time, as AWS FIS has it: a long one meets the function's timeout.
+            self.fire(fault, None);
+            self.wait(fault, ms, jitter_ms).await;
+        }
         let Some(fault) = self.plan.first(Where::Process, &self.call) else { return Ok(()) };
         match fault.action {
             Action::Kill { when: When::Before } => {
@@ -84,6 +92,15 @@ impl Faults {
     fn killed(&self, due: When) -> Option<&Fault> {
         let fault = self.plan.first(Where::Process, &self.call)?;
         matches!(fault.action, Action::Kill { when } if when == due).then_some(fault)
+    }
+
+    /// Waits for `ms`, and up to `jitter_ms` more.
+    async fn wait(&self, fault: &Fault, ms: u64, jitter_ms: u64) {
+        let jitter = match jitter_ms {
+            0 => 0,
+            most => self.plan.draw(fault, &self.call.numbers()) % most.saturating_add(1),
+        };
+        tokio::time::sleep(Duration::from_millis(ms.saturating_add(jitter))).await;
     }
 
     /// Tells that a fault fires, before it does: the process may not be there afterwards.

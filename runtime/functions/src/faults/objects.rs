@@ -4,7 +4,6 @@
 use super::{Faults, process};
 use bytes::Bytes;
 use object_store::PutPayload;
-use std::time::Duration;
 use stepgrad_contract::faults::{Action, Fault, Object, ObjectKind, Operation};
 use stepgrad_contract::{ErrorKind, FunctionError, keys};
 
@@ -95,11 +94,7 @@ impl Faults {
         match fault.action {
             Action::Delay { ms, jitter_ms } => {
                 self.fire(fault, Some(key));
-                let jitter = match jitter_ms {
-                    0 => 0,
-                    most => self.plan.draw(fault, &self.call.numbers()) % (most + 1),
-                };
-                tokio::time::sleep(Duration::from_millis(ms.saturating_add(jitter))).await;
+                self.wait(fault, ms, jitter_ms).await;
                 Ok(())
             }
             Action::Unavailable {} => {
