@@ -1,6 +1,7 @@
 //! The command `stepgrad`: one file a verb in [`verbs`]. The only crate that touches the terminal, the
 //! environment and the user's files; training arithmetic is not its business.
 
+mod compare;
 mod exit;
 mod failure;
 mod local;
@@ -38,7 +39,9 @@ enum Verb {
     Compile(verbs::compile::Args),
     /// Train on this computer.
     Run(verbs::run::Args),
-    /// List and show the records of runs.
+    /// Repeat a run of this computer, while things go wrong, and compare.
+    Rerun(verbs::rerun::Args),
+    /// List, show and compare the records of runs.
     #[command(subcommand)]
     Runs(verbs::runs::Verb),
     /// Work with any state machine of the Amazon States Language.
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Verb::Explain(args) => verbs::explain::run(&args, command.output),
         Verb::Compile(args) => verbs::compile::run(&args, command.output),
         Verb::Run(args) => verbs::run::run(&args, command.output),
+        Verb::Rerun(args) => verbs::rerun::run(&args, command.output),
         Verb::Runs(verb) => verbs::runs::run(&verb, command.output),
         Verb::Asl(verb) => verbs::asl::run(&verb, command.output),
         Verb::Schema(args) => verbs::schema::run(&args),

@@ -178,7 +178,7 @@ fn missing(paths: &[&Spanned<String>], candidates: &[&Path]) -> Vec<Diagnostic> 
 }
 
 /// Gives the diagnostics as text or data.
-fn tell(diagnostics: &[Diagnostic], source: &Source<'_>, format: Format, exit: Exit) -> Failure {
+pub(crate) fn tell(diagnostics: &[Diagnostic], source: &Source<'_>, format: Format, exit: Exit) -> Failure {
     if format == Format::Json {
         let findings = diagnostic::to_json(diagnostics, source);
         output::json(&json!({"version": 1, "valid": false, "diagnostics": findings}));
@@ -188,7 +188,8 @@ fn tell(diagnostics: &[Diagnostic], source: &Source<'_>, format: Format, exit: E
     Failure::told(exit)
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
+/// A text of the user's: a file, or stdin for `-`.
+pub(crate) fn read(path: &Path) -> Result<String, Failure> {
     use std::io::Read;
     let mut bytes = Vec::new();
     let failed = |error: std::io::Error| {
@@ -209,8 +210,7 @@ fn read(path: &Path) -> Result<String, Failure> {
         Err(error) => {
             let place = error.utf8_error().valid_up_to();
             let line = error.as_bytes()[..place].iter().filter(|byte| **byte == b'\n').count() + 1;
-            let what =
-                format!("{}:{line}: not UTF-8 at byte {place}: save the spec as UTF-8", path.display());
+            let what = format!("{}:{line}: not UTF-8 at byte {place}: save it as UTF-8", path.display());
             Err(Failure::new(Exit::Invalid, what))
         }
     }

@@ -1,24 +1,34 @@
 //! The run's history on its way to disk, and to whoever follows it.
 #![expect(clippy::disallowed_methods, reason = "reads and writes the record")]
 
+use super::firings::{Firings, SharedHistory};
 use super::watch::{Counts, Watch};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::show::progress::Progress;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use stepgrad_contract::Training;
+use stepgrad_contract::faults::{Action, Fired, Plan};
 use stepgrad_engine::core::{EventType, Record, Recorded};
 use stepgrad_engine::driver::history::{HistoryFile, HistorySink};
 
 /// The history's file and its follower.
 pub(super) struct Journal {
-    file: HistoryFile,
+    file: SharedHistory,
     watch: Watch,
     start: Instant,
+    firings: Arc<Firings>,
+    /// Events of the whole history, the recorded part included.
+    events: u64,
+    /// The events after which the engine ends, each with what is told then.
+    deaths: BTreeMap<u64, Fired>,
 }
 
 impl Journal {
@@ -27,26 +37,44 @@ impl Journal {
         runs: &Path,
         run: &str,
         training: &Training,
+        plan: Option<&Plan>,
         progress: Arc<Progress>,
         start: Instant,
         resumed: bool,
     ) -> Result<(Self, Option<Recorded>), Failure> {
         let path = runs.join(run).join("history.jsonl");
         let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Internal, error.to_string());
-        let mut watch = Watch::new(runs, run, training.clone(), progress)?;
+        let watch = Watch::new(runs, run, training.clone(), progress)?;
+        let deaths = plan.map(deaths).unwrap_or_default();
+        let journal = |file: HistoryFile, watch| {
+            let file = Arc::new(Mutex::new(file));
+            let firings = Arc::new(Firings::new(Arc::clone(&file)));
+            Self { file, watch, start, firings, events: 0, deaths }
+        };
         // A command that was killed before its first event has no history yet.
         if !(resumed && path.exists()) {
             let file = HistoryFile::create(&path).map_err(|error| failed(&error))?;
-            return Ok((Self { file, watch, start }, None));
+            return Ok((journal(file, watch), None));
         }
         take_abort_back(&path)?;
         let (recorded, file) = HistoryFile::reopen(&path).map_err(|error| failed(&error))?;
-        let mut is_empty = true;
+        let mut journal = journal(file, watch);
         for record in HistoryFile::read(&path, u64::MAX).map_err(|error| failed(&error))? {
-            watch.record(&record.map_err(|error| failed(&error))?, start.elapsed(), true)?;
-            is_empty = false;
+            let record = record.map_err(|error| failed(&error))?;
+            match &record {
+                Record::Event { .. } => journal.events += 1,
+                Record::Fault { fired, .. } => journal.firings.recorded(fired),
+                Record::Objects { .. } | Record::Resumed { .. } => {}
+            }
+            journal.watch.record(&record, start.elapsed(), true)?;
         }
-        Ok((Self { file, watch, start }, (!is_empty).then_some(recorded)))
+        let is_empty = journal.events == 0;
+        Ok((journal, (!is_empty).then_some(recorded)))
+    }
+
+    /// Where the firings of faults go.
+    pub(super) fn firings(&self) -> Arc<Firings> {
+        Arc::clone(&self.firings)
     }
 
     /// What is counted of the run, readable after the journal is gone.
@@ -57,14 +85,40 @@ impl Journal {
 
 impl HistorySink for Journal {
     fn write(&mut self, record: &Record) -> io::Result<()> {
-        self.file.write(record)?;
+        if let Some(error) = self.firings.failure() {
+            return Err(error);
+        }
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).write(record)?;
         let followed = self.watch.record(record, self.start.elapsed(), false);
-        followed.map_err(|failure| io::Error::other(failure.message))
+        followed.map_err(|failure| io::Error::other(failure.message))?;
+        if matches!(record, Record::Event { .. }) {
+            self.events += 1;
+            // What was recorded before a resumption is not counted again, so each fires once.
+            if let Some(fired) = self.deaths.remove(&self.events) {
+                self.flush()?;
+                self.firings.fired(&fired);
+                kill(Pid::this(), Signal::SIGKILL)?;
+            }
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).flush()
     }
+}
+
+/// The events after which the engine ends; the first fault that names one is it.
+fn deaths(plan: &Plan) -> BTreeMap<u64, Fired> {
+    let mut deaths = BTreeMap::new();
+    for fault in &plan.faults {
+        let Action::KillEngine { events } = &fault.action else { continue };
+        for event in events.ranges().iter().flat_map(|range| range.first..=range.last) {
+            let fired = || Fired::of_workflow(&fault.id, &fault.action);
+            deaths.entry(u64::from(event)).or_insert_with(fired);
+        }
+    }
+    deaths
 }
 
 /// Cuts an abort by the user off the end of a history, so that the run goes on as if it had been killed then.

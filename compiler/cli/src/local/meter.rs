@@ -2,7 +2,9 @@
 //! computes the model, else exchanging if any function moves tensors, else waiting.
 #![expect(clippy::disallowed_methods, reason = "measures")]
 
+use super::costs::Costs;
 use futures::future::BoxFuture;
+use serde::Deserialize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use stepgrad_contract::Function;
@@ -66,11 +68,18 @@ impl Clock {
 pub(crate) struct Meter {
     inner: Arc<dyn Invoke>,
     clock: Mutex<Clock>,
+    costs: Arc<Costs>,
+}
+
+/// What an event says of its round.
+#[derive(Debug, Deserialize)]
+struct At {
+    round: Option<u32>,
 }
 
 impl Meter {
-    /// Measures the calls of `inner`, from now on.
-    pub(crate) fn new(inner: Arc<dyn Invoke>) -> Self {
+    /// Measures the calls of `inner`, from now on; what each round costs goes to `costs`.
+    pub(super) fn new(inner: Arc<dyn Invoke>, costs: Arc<Costs>) -> Self {
         let clock = Clock {
             measured: Measured::default(),
             computing: 0,
@@ -78,7 +87,7 @@ impl Meter {
             setting_up: 0,
             since: Instant::now(),
         };
-        Self { inner, clock: Mutex::new(clock) }
+        Self { inner, clock: Mutex::new(clock), costs }
     }
 
     /// What was measured so far.
@@ -103,7 +112,12 @@ impl Invoke for Meter {
         Box::pin(async move {
             let sent = payload.len() as u64;
             let _active = Active::new(self, function, sent);
+            let round = serde_json::from_slice::<At>(&payload).ok().and_then(|at| at.round).unwrap_or(0);
+            self.costs.called(round);
             let result = self.inner.invoke(function, payload).await;
+            if let Ok(reply) = &result {
+                self.costs.told(round, &reply.request_id);
+            }
             self.with(|clock| match &result {
                 Ok(reply) => {
                     clock.measured.payload_bytes += reply.payload.len() as u64;

@@ -2,11 +2,14 @@
 #![expect(clippy::disallowed_methods, reason = "reads the record and the clock")]
 
 pub(crate) mod bootstrap;
+pub(crate) mod costs;
+mod firings;
 mod functions;
 mod interrupts;
 mod journal;
 mod logs;
 mod meter;
+pub(crate) mod supervise;
 mod tally;
 mod watch;
 
@@ -15,6 +18,8 @@ use crate::failure::Failure;
 use crate::record::{Record, Run, Status};
 use crate::show::progress::Progress;
 use chrono::{DateTime, Utc};
+use costs::Costs;
+use firings::Firings;
 use interrupts::Interrupts;
 use journal::Journal;
 use logs::Logs;
@@ -27,7 +32,9 @@ use std::time::{Duration, Instant};
 use stepgrad_asl::document::MachineType;
 use stepgrad_asl::program::{Program, substitute};
 use stepgrad_compiler::bundle::Index;
-use stepgrad_contract::Training;
+use stepgrad_contract::digest::sha256;
+use stepgrad_contract::faults::Plan;
+use stepgrad_contract::{Training, keys};
 use stepgrad_engine::core::{self, Settings};
 use stepgrad_engine::driver::live::{self, LiveOptions, LiveResult};
 use stepgrad_engine::host::{FunctionConfig, Host, HostConfig, InvocationRecord, LogFolder};
@@ -87,17 +94,19 @@ async fn carry_out(job: Job) -> Result<Run, Failure> {
     let training: Training = read_json(&folder.join("bundle/training.json"))?;
 
     let at_work = functions::concurrency(index.max_concurrency, concurrency);
-    let observed = Shared::default();
-    let logs = logs(&folder)?;
-    let functions = functions::functions(&index, &runs, &run.root);
-    let host = host(functions::host(&bootstrap, at_work), functions, &logs, &observed)?;
-    let settings = Settings::default();
-    let machines = machines(&index, &folder.join("bundle"), &settings, &host)?;
-    let meter = Arc::new(Meter::new(Arc::new(host.clone())));
+    let plan = plan(&runs, &run.run, &training)?;
     let progress = Arc::new(Progress::new(quiet));
     let (journal, recover) =
-        Journal::open(&runs, &run.run, &training, Arc::clone(&progress), start, resumed)?;
-    let counts = journal.counts();
+        Journal::open(&runs, &run.run, &training, plan.as_ref(), Arc::clone(&progress), start, resumed)?;
+    let (counts, firings) = (journal.counts(), journal.firings());
+    let costs = Arc::new(Costs::of(&folder));
+    let observed = Shared::default();
+    let logs = logs(&folder, Arc::clone(&costs), Arc::clone(&firings))?;
+    let functions = functions::functions(&index, &runs, &run.root);
+    let host = host(functions::host(&bootstrap, at_work), functions, &logs, &observed, Arc::clone(&costs))?;
+    let settings = Settings::default();
+    let machines = machines(&index, &folder.join("bundle"), &settings, &host)?;
+    let meter = Arc::new(Meter::new(Arc::new(host.clone()), Arc::clone(&costs)));
     progress.say(&format!(
         "run {}: {} peers, {at_work} function processes at once{}, record in {}",
         run.run,
@@ -119,7 +128,7 @@ async fn carry_out(job: Job) -> Result<Run, Failure> {
         recover,
         shuffle,
     };
-    let tally = Tally { start, before: run.totals, meter, host, logs, observed, counts };
+    let tally = Tally { start, before: run.totals, meter, host, logs, observed, counts, costs };
     let ended = tokio::select! {
         ended = drive(options, interrupts) => ended,
         failure = keep_totals(&record, &mut run, &tally) => Err(failure),
@@ -129,6 +138,8 @@ async fn carry_out(job: Job) -> Result<Run, Failure> {
     let _ = tokio::time::timeout(SHUTDOWN, tally.host.shutdown()).await;
 
     run.totals = tally.totals();
+    run.fired = firings.counts();
+    tally.costs.keep(&record)?;
     match ended {
         Ok(result) => {
             run.finished = Some(now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
@@ -154,7 +165,7 @@ async fn keep_totals(record: &Record, run: &mut Run, tally: &Tally) -> Failure {
     loop {
         tick.tick().await;
         run.totals = tally.totals();
-        if let Err(failure) = record.keep(run) {
+        if let Err(failure) = record.keep(run).and_then(|()| tally.costs.keep(record)) {
             return failure;
         }
     }
@@ -173,10 +184,22 @@ async fn drive(options: LiveOptions, interrupts: Interrupts) -> Result<LiveResul
     result.map_err(|error| Failure::new(Exit::Internal, error.to_string()))
 }
 
-fn logs(folder: &Path) -> Result<Arc<Logs>, Failure> {
+/// What goes wrong in the run, if anything is to.
+fn plan(runs: &Path, run: &str, training: &Training) -> Result<Option<Plan>, Failure> {
+    let Some(digest) = &training.faults else { return Ok(None) };
+    let path = runs.join(keys::faults(run));
+    let bytes = std::fs::read(&path).map_err(|error| Failure::file("read", &path, &error))?;
+    if sha256(&bytes) != *digest {
+        let what = format!("{} is not the plan that training.json names: rerun anew", path.display());
+        return Err(Failure::new(Exit::Internal, what));
+    }
+    read_json(&path).map(Some)
+}
+
+fn logs(folder: &Path, costs: Arc<Costs>, firings: Arc<Firings>) -> Result<Arc<Logs>, Failure> {
     let folder = folder.join("logs");
     let sink = LogFolder::new(&folder).map_err(|error| Failure::file("create", &folder, &error))?;
-    Ok(Arc::new(Logs::new(sink)))
+    Ok(Arc::new(Logs::new(sink, costs, firings)))
 }
 
 fn host(
@@ -184,9 +207,13 @@ fn host(
     functions: Vec<FunctionConfig>,
     logs: &Arc<Logs>,
     observed: &Shared,
+    costs: Arc<Costs>,
 ) -> Result<Host, Failure> {
     let observed = Arc::clone(observed);
-    let observer = move |record: &InvocationRecord| tally::observe(&observed, record);
+    let observer = move |record: &InvocationRecord| {
+        costs.billed(record);
+        tally::observe(&observed, record);
+    };
     Host::new(config, functions, Arc::clone(logs) as Arc<_>, Arc::new(observer))
         .map_err(|error| Failure::new(Exit::Internal, error.to_string()))
 }
@@ -255,7 +282,7 @@ fn innermost(error: Option<String>, cause: Option<String>) -> (Option<String>, O
     (error, cause)
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Failure> {
+pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Failure> {
     let bytes = std::fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
     serde_json::from_slice(&bytes)
         .map_err(|error| Failure::new(Exit::Internal, format!("{} is damaged: {error}", path.display())))

@@ -1,5 +1,6 @@
 //! What a run costs, added up while it goes on, and what its calls failed of.
 
+use super::costs::Costs;
 use super::logs::Logs;
 use super::meter::Meter;
 use super::watch::Counts;
@@ -38,6 +39,7 @@ pub(super) struct Tally {
     pub(super) logs: Arc<Logs>,
     pub(super) observed: Shared,
     pub(super) counts: Arc<Mutex<Counts>>,
+    pub(super) costs: Arc<Costs>,
 }
 
 impl Tally {

@@ -5,6 +5,8 @@
 //! | `run.json` | spec digest, seed, versions, status, totals; replaced whole at each change |
 //! | `history.jsonl` | every event of every execution; also the log that a killed run continues from |
 //! | `metrics.jsonl` | a line for each round |
+//! | `costs.jsonl` | what each round cost, as far as the history does not tell; round 0 is all outside of rounds |
+//! | `faults.yaml`, `faults.json` | of a rerun: what went wrong, as the user wrote it and as it was drawn |
 //! | `bundle/` | what was compiled |
 //! | `objects/` | what functions read and wrote |
 //! | `logs/` | what functions printed |
@@ -20,6 +22,7 @@ pub(crate) use lines::Lines;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -64,6 +67,15 @@ pub(crate) struct Run {
     /// What `finish` replied, where it succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) result: Option<FinishReply>,
+    /// Of a rerun: the run that it repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rerun_of: Option<String>,
+    /// Of a rerun with faults: SHA-256 of its plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) faults_sha256: Option<String>,
+    /// Firings by fault.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) fired: BTreeMap<String, u64>,
     /// Sums over all processes that worked on the run.
     pub(crate) totals: Totals,
 }
@@ -184,10 +196,14 @@ impl Record {
 
     /// Writes `run.json` while the run goes on: whole or not at all, but not waiting for the disk.
     pub(crate) fn keep(&self, run: &Run) -> Result<(), Failure> {
-        let path = self.folder.join("run.json");
-        let partial = self.folder.join("run.json.partial");
-        let text = serde_json::to_vec_pretty(run).unwrap_or_default();
-        let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, &path));
+        self.keep_file("run.json", &serde_json::to_vec_pretty(run).unwrap_or_default())
+    }
+
+    /// Writes a file while the run goes on: whole or not at all, but not waiting for the disk.
+    pub(crate) fn keep_file(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        let path = self.folder.join(name);
+        let partial = self.folder.join(format!("{name}.partial"));
+        let written = std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, &path));
         written.map_err(|error| Failure::file("write", &path, &error))
     }
 

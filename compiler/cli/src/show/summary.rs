@@ -28,6 +28,9 @@ pub(crate) fn text(run: &Run) -> String {
     if let Some(error) = &run.error {
         let _ = writeln!(text, "{error}: {}", run.cause.as_deref().unwrap_or("no cause given"));
     }
+    if let Some(before) = &run.rerun_of {
+        let _ = writeln!(text, "repeats run {before}");
+    }
     if let Some(hint) = &run.hint {
         let _ = writeln!(text, "hint: {hint}");
     }
@@ -96,6 +99,9 @@ pub(crate) fn line(run: &Run) -> Value {
         "cause": run.cause,
         "hint": run.hint,
     });
+    if !run.fired.is_empty() {
+        line["fired"] = json!(run.fired);
+    }
     if let (Some(line), Ok(Value::Object(totals))) = (line.as_object_mut(), serde_json::to_value(run.totals))
     {
         line.extend(totals);

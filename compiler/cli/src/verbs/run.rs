@@ -8,6 +8,7 @@ use crate::project::{Loaded, SpecArgs};
 use crate::record::{self, Record, Run, Status, Totals, new_id};
 use crate::show::summary;
 use crate::verbs::compile;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use stepgrad_compiler::bundle::Bundle;
 use stepgrad_contract::keys;
@@ -118,6 +119,9 @@ fn begin(args: &Args, loaded: &Loaded, mut bundle: Bundle, root: PathBuf) -> Res
         cause: None,
         result: None,
         hint: None,
+        rerun_of: None,
+        faults_sha256: None,
+        fired: BTreeMap::new(),
         totals: Totals::default(),
     };
     record.write(&run)?;

@@ -1,8 +1,11 @@
-//! `stepgrad runs list|show`: the records of runs on this computer.
+//! `stepgrad runs list|show|compare`: the records of runs on this computer.
 #![expect(clippy::disallowed_methods, reason = "the verb reads files")]
 
+use crate::compare::{self, Comparison, Told};
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{self, Format};
+use crate::project;
 use crate::record::{self, Run, Status};
 use crate::show::summary;
 use comfy_table::{Table, presets};
@@ -10,6 +13,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use stepgrad_compiler::diagnostic::Source;
+use stepgrad_compiler::faults;
 
 /// What can be done with records.
 #[derive(Debug, clap::Subcommand)]
@@ -18,6 +23,8 @@ pub(crate) enum Verb {
     List(ListArgs),
     /// Show one run with its rounds.
     Show(ShowArgs),
+    /// Compare two runs round by round; exit code 4 where the second one's fault file expects something else.
+    Compare(CompareArgs),
 }
 
 /// What `list` takes.
@@ -38,11 +45,48 @@ pub(crate) struct ShowArgs {
     runs: PathBuf,
 }
 
+/// What `compare` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompareArgs {
+    /// The run to compare with.
+    baseline: String,
+    /// The other one.
+    run: String,
+    /// The folder of records.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    runs: PathBuf,
+}
+
 pub(crate) fn run(verb: &Verb, format: Format) -> Result<(), Failure> {
     match verb {
         Verb::List(args) => list(&args.runs, format),
         Verb::Show(args) => show(args, format),
+        Verb::Compare(args) => compare(args, format),
     }
+}
+
+fn compare(args: &CompareArgs, format: Format) -> Result<(), Failure> {
+    let baseline = Told::read(&record::folder_of(&args.runs, &args.baseline)?)?;
+    let folder = record::folder_of(&args.runs, &args.run)?;
+    let told = Told::read(&folder)?;
+    // What a fault file expects, it expects of its own baseline.
+    let path = folder.join("faults.yaml");
+    let file = if told.run.rerun_of.as_deref() == Some(&baseline.run.run) && path.is_file() {
+        let text = std::fs::read_to_string(&path).map_err(|error| Failure::file("read", &path, &error))?;
+        let name = path.display().to_string();
+        let source = Source { name: &name, text: &text };
+        let parsed = faults::parse(&source);
+        Some(parsed.map_err(|findings| project::tell(&findings, &source, format, Exit::Invalid))?.0)
+    } else {
+        None
+    };
+    let comparison = Comparison::of(&baseline, &told, file.as_ref());
+    if format == Format::Json {
+        output::json(&serde_json::to_value(&comparison).unwrap_or_default());
+    } else {
+        output::data(&compare::text(&comparison));
+    }
+    if comparison.holds { Ok(()) } else { Err(Failure::told(Exit::RunFailed)) }
 }
 
 fn list(folder: &Path, format: Format) -> Result<(), Failure> {

@@ -23,7 +23,8 @@ pub(super) const fn known(acts: Where) -> &'static [&'static str] {
             "owner",
             "channel",
         ],
-        Where::Peer | Where::Gradient => &["peer", "round", "epoch"],
+        Where::Peer => &["peer", "round", "epoch"],
+        Where::Gradient => &["function", "peer", "round", "epoch", "batch"],
         Where::Workflow => &[],
     }
 }
@@ -34,7 +35,7 @@ const fn because(acts: Where) -> &'static str {
         Where::Invocation | Where::Process => "it is about a call, not about an object",
         Where::Object => "it is about an object on its way",
         Where::Peer => "it is about a peer as a whole",
-        Where::Gradient => "it is about what a peer publishes in a round, whichever call does it",
+        Where::Gradient => "every attempt publishes the same, and it is about no other object",
         Where::Workflow => "it is about the engine: its place is given by `events`",
     }
 }
@@ -78,6 +79,9 @@ pub(super) fn check(entry: &Entry, cx: &mut Findings) {
         }
     }
     functions(entry, cx);
+    if act.acts() == Where::Gradient {
+        gradients(entry, act, cx);
+    }
     objects(entry, act, cx);
     peers(entry, act, cx);
 }
@@ -107,6 +111,22 @@ fn functions(entry: &Entry, cx: &mut Findings) {
                 .hint(format!("a `{key}` have the calls of {}", one_of(with))),
         );
     }
+}
+
+/// Whether what a peer computes comes from a function that is asked for.
+fn gradients(entry: &Entry, act: &Act, cx: &mut Findings) {
+    let Some(functions) = &entry.at.function else { return };
+    let flips = matches!(act, Act::Fixed(Action::LabelFlip {}));
+    let makes: &[Function] = if flips {
+        &[Function::Gradient, Function::Train]
+    } else {
+        &[Function::Gradient, Function::Train, Function::Combine]
+    };
+    if functions.value.is_empty() || functions.value.iter().any(|function| makes.contains(function)) {
+        return;
+    }
+    let names = one_of(makes.iter().map(|function| function.name()));
+    cx.report(finding(format!("`{}` happens in {names}", act.name()), &functions.place(), act));
 }
 
 fn objects(entry: &Entry, act: &Act, cx: &mut Findings) {

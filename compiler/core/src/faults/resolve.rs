@@ -139,7 +139,13 @@ pub fn resolve(
         .faults
         .iter()
         .map(|entry| {
-            let window = windows.get(entry.id.value.as_str()).cloned().flatten();
+            let mut window = windows.get(entry.id.value.as_str()).cloned().flatten();
+            // Who has left does not come back.
+            if let (Act::Fixed(Action::Leave {}), Some(first)) =
+                (&entry.act.value, window.as_ref().and_then(Set::first))
+            {
+                window = Some(Set::new([Range { first, last: universe.last_round }]));
+            }
             Fault { id: entry.id.value.clone(), at: draw.target(entry, window), action: draw.action(entry) }
         })
         .collect();

@@ -127,6 +127,8 @@ fn coordinates_become_sets() {
     )
     .unwrap();
     assert_eq!(plan.faults[0].at.round, Some(Set::of([3, 4])));
+    let leave = planned("at: {peer: 2, round: 2}\nleave: {}");
+    assert_eq!(leave.faults[0].at.round, Some(Set::of([2, 3, 4])), "who has left does not come back");
 }
 
 #[test]
@@ -140,6 +142,8 @@ fn every_mistake_is_shown_at_its_line() {
         ("at: {object: members, owner: 1}\ndelay: {ms: 3}", vec![(FaultPlace, 4)]),
         ("at: {peer: 1}\npartition: {groups: [[1], [2]]}", vec![(FaultPlace, 4)]),
         ("at: {attempt: 0}\nsign_flip: {}", vec![(FaultPlace, 4)]),
+        ("at: {function: combine}\nlabel_flip: {}", vec![(FaultPlace, 4)]),
+        ("at: {function: evaluate}\nnan: {}", vec![(FaultPlace, 4)]),
         ("at: {round: 1}\nkill_engine: {event: 3}", vec![(FaultPlace, 4)]),
         ("at: {peer: 5}\nkill: {}", vec![(FaultBeyond, 4)]),
         ("at: {rounds: 2..9}\nkill: {}", vec![(FaultBeyond, 4)]),

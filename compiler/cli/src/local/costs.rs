@@ -1,0 +1,125 @@
+//! What each round costs, as far as its history does not tell: calls made, memory times time, bytes moved. Kept in
+//! `costs.jsonl`, a line for each round; round 0 is what happens outside of rounds.
+#![expect(clippy::disallowed_methods, reason = "reads and writes the record")]
+
+use crate::failure::Failure;
+use crate::record::Record;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use stepgrad_contract::call_log::CallLog;
+use stepgrad_engine::host::InvocationRecord;
+
+/// The file.
+pub(crate) const FILE: &str = "costs.jsonl";
+
+/// What a round cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct RoundCosts {
+    /// The round.
+    pub(crate) round: u32,
+    /// Calls that were made, those after a resumption included.
+    pub(crate) calls: u64,
+    /// Memory reserved × time billed, in GB seconds.
+    pub(crate) gb_seconds: f64,
+    /// Bytes that functions read.
+    pub(crate) bytes_read: u64,
+    /// Bytes that functions wrote.
+    pub(crate) bytes_written: u64,
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    rounds: BTreeMap<u32, RoundCosts>,
+    /// What calls were billed whose callers have not been told yet, by request id.
+    billed: BTreeMap<String, f64>,
+}
+
+/// The costs of all rounds so far.
+#[derive(Debug, Default)]
+pub(super) struct Costs(Mutex<Books>);
+
+/// The rounds of a record's file; those of a torn last line are left out.
+pub(crate) fn read(folder: &Path) -> Vec<RoundCosts> {
+    let text = std::fs::read_to_string(folder.join(FILE)).unwrap_or_default();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+impl Costs {
+    /// Goes on from what earlier processes spent.
+    pub(super) fn of(folder: &Path) -> Self {
+        let rounds = read(folder).into_iter().map(|costs| (costs.round, costs)).collect();
+        Self(Mutex::new(Books { rounds, billed: BTreeMap::new() }))
+    }
+
+    fn round(&self, round: u32, change: impl FnOnce(&mut RoundCosts)) {
+        let mut books = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(books.rounds.entry(round).or_insert(RoundCosts { round, ..RoundCosts::default() }));
+    }
+
+    /// A call of the round is made.
+    pub(super) fn called(&self, round: u32) {
+        self.round(round, |costs| costs.calls += 1);
+    }
+
+    /// The host's record of a call, which comes before its caller is told.
+    pub(super) fn billed(&self, record: &InvocationRecord) {
+        let cost = f64::from(record.memory_mb) / 1024.0 * record.billed_ms as f64 / 1000.0;
+        let mut books = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        books.billed.insert(record.request_id.clone(), cost);
+    }
+
+    /// The caller is told, and knows the round.
+    pub(super) fn told(&self, round: u32, request_id: &str) {
+        let cost = self.0.lock().unwrap_or_else(PoisonError::into_inner).billed.remove(request_id);
+        self.round(round, |costs| costs.gb_seconds += cost.unwrap_or(0.0));
+    }
+
+    /// What a call says that it moved.
+    pub(super) fn moved(&self, call: &CallLog) {
+        let round = call.round.and_then(|round| u32::try_from(round).ok()).unwrap_or(0);
+        self.round(round, |costs| {
+            costs.bytes_read += call.traffic.bytes_read;
+            costs.bytes_written += call.traffic.bytes_written;
+        });
+    }
+
+    /// Writes the file anew.
+    pub(super) fn keep(&self, record: &Record) -> Result<(), Failure> {
+        let rounds = self.0.lock().unwrap_or_else(PoisonError::into_inner).rounds.clone();
+        let mut text = String::new();
+        for costs in rounds.values() {
+            text.push_str(&serde_json::to_string(costs).unwrap_or_default());
+            text.push('\n');
+        }
+        record.keep_file(FILE, text.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Costs, read};
+    use crate::record::Record;
+    use stepgrad_contract::call_log::CallLog;
+
+    #[test]
+    fn costs_go_on_from_those_of_the_process_before() {
+        let runs = tempfile::tempdir().unwrap();
+        let record = Record::create(runs.path(), "r").unwrap();
+        for expected in 1..=2 {
+            let costs = Costs::of(&record.folder);
+            costs.called(3);
+            let line = r#"{"kind":"call","function":"gradient","request_id":"i","round":3,"objects_read":1,"bytes_read":10,"objects_written":1,"bytes_written":5}"#;
+            costs.moved(&CallLog::from_line(line).unwrap());
+            costs.keep(&record).unwrap();
+            let rounds = read(&record.folder);
+            assert_eq!(rounds.len(), 1);
+            assert_eq!(
+                (rounds[0].round, rounds[0].calls, rounds[0].bytes_read),
+                (3, expected, 10 * expected)
+            );
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! `stepgrad rerun RUN --faults FILE`: a finished run once more, with the same seed, while things go wrong; and what
+//! that did to it.
+#![expect(clippy::disallowed_methods, reason = "the verb reads and writes files")]
+
+use crate::compare::{self, Comparison, Told};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::local::supervise::supervise;
+use crate::local::{self, Job, read_json};
+use crate::output::{self, Format};
+use crate::project;
+use crate::record::{self, Record, Run, Status, Totals, folder_of, new_id};
+use crate::show::summary;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use stepgrad_compiler::diagnostic::{self, Source};
+use stepgrad_compiler::faults::{self, FaultFile, Universe};
+use stepgrad_contract::digest::sha256;
+use stepgrad_contract::faults::{Action, Plan};
+use stepgrad_contract::manifest::Manifest;
+use stepgrad_contract::{Training, keys};
+use stepgrad_engine::core;
+use stepgrad_engine::driver::history::HistoryFile;
+
+/// What it takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The run that is repeated.
+    run: String,
+    /// What goes wrong; without it the run is only repeated, and must come to the same weights.
+    #[arg(long, value_name = "FILE")]
+    faults: Option<PathBuf>,
+    /// The folder of records.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    runs: PathBuf,
+    /// The binary that runs the functions; the one beside this executable if not given.
+    #[arg(long, value_name = "FILE")]
+    bootstrap: Option<PathBuf>,
+    /// Function processes at work at once, within functions.max_concurrency; twice the processors if not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    concurrency: Option<u16>,
+}
+
+/// A fault file that was read and resolved.
+struct Loaded {
+    text: String,
+    file: FaultFile,
+    plan: Plan,
+}
+
+pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
+    let baseline = folder_of(&args.runs, &args.run)?;
+    let before = record::read(&baseline)?;
+    if !matches!(before.status, Status::Succeeded | Status::Failed) {
+        let what = format!(
+            "run {} is {}: only one that has ended can be repeated",
+            before.run,
+            before.status.name()
+        );
+        return Err(Failure::new(Exit::Usage, what));
+    }
+    let loaded = match &args.faults {
+        Some(path) => Some(load(path, &baseline, &before, format)?),
+        None => None,
+    };
+    let bootstrap = local::bootstrap::find(args.bootstrap.as_deref())?;
+    let concurrency = args.concurrency.map(usize::from);
+    let (record, run) = begin(&args.runs, &baseline, &before, loaded.as_ref())?;
+    let folder = record.folder.clone();
+    let deaths = loaded.as_ref().map_or(0, |loaded| deaths(&loaded.plan));
+    let quiet = format == Format::Json;
+    if deaths > 0 {
+        // The engine that goes on takes the record.
+        drop(record);
+        supervise(&args.runs, &run.run, &bootstrap, concurrency, deaths, quiet)?;
+    } else {
+        local::run(Job { record, run, bootstrap, concurrency, shuffle: None, resumed: false, quiet })?;
+    }
+    let told = Told::read(&folder)?;
+    if told.run.status == Status::Running {
+        let what = format!("the engine ended before the run did: `stepgrad run --resume {}`", told.run.run);
+        return Err(Failure::new(Exit::Internal, what));
+    }
+    let file = match loaded {
+        Some(loaded) => loaded.file,
+        None => plain(before.status)?,
+    };
+    let comparison = Comparison::of(&Told::read(&baseline)?, &told, Some(&file));
+    if format == Format::Json {
+        let mut line = summary::line(&told.run);
+        if let Some(line) = line.as_object_mut() {
+            line.insert("rerun_of".to_owned(), before.run.into());
+            line.insert("comparison".to_owned(), serde_json::to_value(&comparison).unwrap_or_default());
+        }
+        output::json(&line);
+    } else {
+        output::data(&format!("{}\n{}", summary::text(&told.run), compare::text(&comparison)));
+    }
+    let aborted = told.run.status == Status::Aborted;
+    if comparison.holds && !aborted { Ok(()) } else { Err(Failure::told(Exit::RunFailed)) }
+}
+
+/// What is expected of a run that is only repeated.
+fn plain(status: Status) -> Result<FaultFile, Failure> {
+    let expect = match status {
+        Status::Succeeded => "{status: SUCCEEDED, same_weights_as: baseline}",
+        _ => "{status: FAILED}",
+    };
+    let text = format!("version: 1\nfaults: []\nexpect: {expect}\n");
+    let (file, _) = faults::parse(&Source { name: "repetition", text: &text })
+        .map_err(|_| Failure::new(Exit::Internal, "the expectations of a repetition cannot be read"))?;
+    Ok(file)
+}
+
+/// Engine deaths that a plan asks for.
+fn deaths(plan: &Plan) -> usize {
+    let events = |action: &Action| match action {
+        Action::KillEngine { events } => {
+            events.ranges().iter().map(|range| (range.last - range.first) as usize + 1).sum()
+        }
+        _ => 0,
+    };
+    plan.faults.iter().map(|fault| events(&fault.action)).sum()
+}
+
+/// Reads a fault file and resolves it for a repetition of `before`; says all that is wrong.
+fn load(path: &Path, baseline: &Path, before: &Run, format: Format) -> Result<Loaded, Failure> {
+    let name = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
+    let text = project::read(path)?;
+    let source = Source { name: &name, text: &text };
+    let refused = |findings: Vec<_>| project::tell(&findings, &source, format, Exit::Invalid);
+    let (file, mut warnings) = faults::parse(&source).map_err(refused)?;
+    let universe = universe(baseline, before)?;
+    let (plan, more) = faults::resolve(&file, &universe, before.seed).map_err(refused)?;
+    warnings.extend(more);
+    if format == Format::Text && !warnings.is_empty() {
+        output::say(&diagnostic::render(&warnings, &source, output::colour()));
+    }
+    Ok(Loaded { text, file, plan })
+}
+
+/// What there is in a run, from its record.
+fn universe(folder: &Path, run: &Run) -> Result<Universe, Failure> {
+    let training: Training = read_json(&folder.join("bundle/training.json"))?;
+    let manifest: Manifest = read_json(&folder.join(below(&run.run, keys::manifest(&run.run))))?;
+    let spec: serde_json::Value = read_json(&folder.join("bundle/spec.json"))?;
+    let retries = spec["fault_tolerance"]["retries"]["max_attempts"].as_u64();
+    let retries = retries.and_then(|retries| u32::try_from(retries).ok()).unwrap_or(0);
+    let damaged = |error: &dyn std::fmt::Display| Failure::new(Exit::Internal, error.to_string());
+    let mut events = 0_u32;
+    let history =
+        HistoryFile::read(&folder.join("history.jsonl"), u64::MAX).map_err(|error| damaged(&error))?;
+    for record in history {
+        events += u32::from(matches!(record.map_err(|error| damaged(&error))?, core::Record::Event { .. }));
+    }
+    let rounds = run.result.as_ref().map(|result| result.rounds);
+    Universe::new(&training, &manifest, retries, rounds, events).map_err(|error| damaged(&error.message))
+}
+
+/// A key relative to the run's own folder.
+fn below(run: &str, key: String) -> String {
+    key.strip_prefix(&format!("{run}/")).map(str::to_owned).unwrap_or(key)
+}
+
+/// Lays out the record of the repetition: the same bundle, but for the plan that `training.json` names.
+fn begin(
+    runs: &Path,
+    baseline: &Path,
+    before: &Run,
+    faults: Option<&Loaded>,
+) -> Result<(Record, Run), Failure> {
+    let mut training: Training = read_json(&baseline.join("bundle/training.json"))?;
+    let id = new_id(&before.name, local::now(), std::process::id());
+    let record = Record::create(runs, &id)?;
+    copy(&baseline.join("bundle"), "bundle", &record)?;
+    training.faults = None;
+    if let Some(Loaded { text, plan, .. }) = faults {
+        let plan = json(plan);
+        training.faults = Some(sha256(&plan));
+        record.replace("faults.yaml", text.as_bytes())?;
+        record.replace("faults.json", &plan)?;
+        record.replace(&below(&id, keys::faults(&id)), &plan)?;
+    }
+    let configuration = json(&training);
+    record.replace("bundle/training.json", &configuration)?;
+    record.replace(&below(&id, keys::training(&id)), &configuration)?;
+    let module = baseline.join(below(&before.run, keys::torchscript(&before.run)));
+    if module.is_file() {
+        let bytes = std::fs::read(&module).map_err(|error| Failure::file("read", &module, &error))?;
+        record.replace(&below(&id, keys::torchscript(&id)), &bytes)?;
+    }
+    let run = Run {
+        version: record::VERSION,
+        run: id,
+        name: before.name.clone(),
+        spec_sha256: before.spec_sha256.clone(),
+        seed: before.seed,
+        stepgrad: env!("CARGO_PKG_VERSION").to_owned(),
+        root: before.root.clone(),
+        started: local::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+        finished: None,
+        status: Status::Running,
+        error: None,
+        cause: None,
+        hint: None,
+        result: None,
+        rerun_of: Some(before.run.clone()),
+        faults_sha256: training.faults,
+        fired: BTreeMap::new(),
+        totals: Totals::default(),
+    };
+    record.write(&run)?;
+    Ok((record, run))
+}
+
+/// JSON as files of a record hold it.
+fn json(value: &impl serde::Serialize) -> Vec<u8> {
+    // These types have text for keys and finite numbers.
+    let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}
+
+/// Copies the files of a folder, and of those in it, into `name` of a record.
+fn copy(from: &Path, name: &str, record: &Record) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::file("read", from, &error);
+    for entry in std::fs::read_dir(from).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = format!("{name}/{}", entry.file_name().to_string_lossy());
+        let path = entry.path();
+        if path.is_dir() {
+            copy(&path, &name, record)?;
+        } else {
+            let bytes = std::fs::read(&path).map_err(|error| Failure::file("read", &path, &error))?;
+            record.replace(&name, &bytes)?;
+        }
+    }
+    Ok(())
+}
