@@ -10,7 +10,6 @@ use stepgrad_asl::program::Name;
 
 /// What the core asks of its driver.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "nearly all commands are records")]
 pub enum Command {
     /// Call a function; the reply comes back as [`super::Event::Replied`].
     Invoke(Invocation),

@@ -260,13 +260,13 @@ impl Core {
     }
 
     /// Takes a frame out to be worked on.
-    pub(super) fn take(&mut self, execution: ExecutionId, frame: FrameId) -> Option<(Here, Frame)> {
+    pub(super) fn take(&mut self, execution: ExecutionId, frame: FrameId) -> Option<(Here, Box<Frame>)> {
         let running = self.executions.get_mut(&execution)?;
         let taken = running.frames.take(frame)?;
         Some((Here { execution, frame, identity: Arc::clone(&running.identity) }, taken))
     }
 
-    pub(super) fn put(&mut self, here: &Here, frame: Frame) {
+    pub(super) fn put(&mut self, here: &Here, frame: Box<Frame>) {
         if let Some(execution) = self.executions.get_mut(&here.execution) {
             execution.frames.put(here.frame, frame);
         }
@@ -310,7 +310,7 @@ impl Core {
     }
 
     /// Goes on from what a state's work came to.
-    pub(super) fn settle(&mut self, here: &Here, mut frame: Frame, work: Result<Work, Failure>) {
+    pub(super) fn settle(&mut self, here: &Here, mut frame: Box<Frame>, work: Result<Work, Failure>) {
         let settled = work.and_then(|work| match work {
             Work::Suspended => Ok(None),
             Work::Chosen(produced, next) => {
@@ -343,7 +343,13 @@ impl Core {
         Ok(produced)
     }
 
-    pub(super) fn leave(&mut self, here: &Here, mut frame: Frame, produced: Produced, next: Option<StateId>) {
+    pub(super) fn leave(
+        &mut self,
+        here: &Here,
+        mut frame: Box<Frame>,
+        produced: Produced,
+        next: Option<StateId>,
+    ) {
         let Ok(state) = here.state(&frame) else { return };
         if let Some(event_type) = super::states::exited(&state.kind) {
             let details = Details {
@@ -482,7 +488,7 @@ impl Core {
             previous_event_id: previous,
             timestamp: self.now,
             event_type,
-            details,
+            details: Box::new(details),
         };
         let id = event.id;
         self.out.push(Command::Record(Record::Event {
@@ -586,7 +592,7 @@ impl Core {
 
 /// Whether `output` may go on to the next state.
 pub(super) fn within_limit(state: &State, output: &Payload) -> Result<(), Failure> {
-    if output.text().len() <= limits::MAX_PAYLOAD { Ok(()) } else { Err(Failure::too_large(&state.name)) }
+    if output.is_within(limits::MAX_PAYLOAD) { Ok(()) } else { Err(Failure::too_large(&state.name)) }
 }
 
 impl EventType {

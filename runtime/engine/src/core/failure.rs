@@ -70,7 +70,7 @@ impl Failure {
 
 impl Core {
     /// The frame's state has failed.
-    pub(super) fn fail(&mut self, here: &Here, mut frame: Frame, mut failure: Failure) {
+    pub(super) fn fail(&mut self, here: &Here, mut frame: Box<Frame>, mut failure: Failure) {
         let Ok(state) = here.state(&frame) else { return };
         self.evaluation_failed(here, &mut frame, &mut failure);
         let error = failure.error.as_deref().unwrap_or_default();
@@ -107,7 +107,7 @@ impl Core {
         self.fail_scope(here, frame, failure);
     }
 
-    fn settle_waiting(&mut self, here: &Here, frame: Frame) {
+    fn settle_waiting(&mut self, here: &Here, frame: Box<Frame>) {
         self.settle(here, frame, Ok(super::engine::Work::Suspended));
     }
 
@@ -137,7 +137,7 @@ impl Core {
     }
 
     /// Nothing catches the failure in this scope.
-    fn fail_scope(&mut self, here: &Here, mut frame: Frame, failure: Failure) {
+    fn fail_scope(&mut self, here: &Here, mut frame: Box<Frame>, failure: Failure) {
         if self.hold_at_failure(here, &mut frame, &failure) {
             self.put(here, frame);
             return;

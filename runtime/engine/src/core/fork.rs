@@ -122,7 +122,7 @@ impl Core {
     }
 
     /// Starts what may start now, or goes on with the results of all.
-    pub(super) fn next_or_result(&mut self, here: &Here, mut frame: Frame, mut fork: Fork) {
+    pub(super) fn next_or_result(&mut self, here: &Here, mut frame: Box<Frame>, mut fork: Fork) {
         if fork.done < fork.results.len() {
             let work = self.start_more(here, &mut frame, &mut fork).map(|()| Work::Suspended);
             frame.activity = Activity::Fork(fork);

@@ -155,12 +155,11 @@ pub struct HistoryEvent {
     /// What.
     pub event_type: EventType,
     /// With what.
-    pub details: Details,
+    pub details: Box<Details>,
 }
 
 /// One line of the log.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "nearly all records are events")]
 pub enum Record {
     /// An event of an execution.
     Event {
@@ -236,7 +235,7 @@ impl HistoryEvent {
             previous_event_id: number("previousEventId")?,
             timestamp,
             event_type,
-            details,
+            details: Box::new(details),
         })
     }
 }

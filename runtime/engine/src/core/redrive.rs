@@ -78,7 +78,7 @@ pub fn redriven(
                 previous_event_id: last.id,
                 timestamp: now.max(last.timestamp),
                 event_type: EventType::ExecutionRedriven,
-                details: Details { redrive_count: Some(redrives + 1), ..Details::default() },
+                details: Box::new(Details { redrive_count: Some(redrives + 1), ..Details::default() }),
             };
             Ok(Record::Event { execution, event, attempt: None })
         }

@@ -120,7 +120,7 @@ impl Core {
         let Some((here, mut frame)) = self.take_task(task, frame) else { return };
         let result = result.map_err(|error| Failure::of(Some(error.error), error.cause));
         let work = match result {
-            Ok(output) if output.text().len() > limits::MAX_PAYLOAD => {
+            Ok(output) if !output.is_within(limits::MAX_PAYLOAD) => {
                 let name = if matches!(resource, Resource::Function(_)) {
                     resource.action()
                 } else {
@@ -150,7 +150,7 @@ impl Core {
     }
 
     /// Takes out the frame of a task that has come to its end; its timers go.
-    fn take_task(&mut self, task: TaskId, frame: FrameId) -> Option<(Here, Frame)> {
+    fn take_task(&mut self, task: TaskId, frame: FrameId) -> Option<(Here, Box<Frame>)> {
         let (here, mut frame) = self.take(task.execution, frame)?;
         if let Some(execution) = self.executions.get_mut(&task.execution) {
             execution.tasks.remove(&task.event);
