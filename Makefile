@@ -7,7 +7,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 STEPGRAD = $(or $(CARGO_TARGET_DIR),target)/debug/stepgrad
 
-.PHONY: run test setup build bench bench-engines lint clean
+.PHONY: run test setup build bench bench-engines fuzz lint clean
 
 run: build
 	$(STEPGRAD) run examples/digits.yaml
@@ -30,6 +30,11 @@ bench: setup
 # The engine beside LocalStack, ministack and npm aws-local-stepfunctions, which are installed into target/engines.
 bench-engines:
 	CARGO="$(CARGO)" $(PYTHON) setup/compare.py
+
+# libFuzzer on each target of fuzz/, for SECONDS each; no other compiler and no other tool needed.
+SECONDS ?= 60
+fuzz:
+	CARGO="$(CARGO)" $(PYTHON) setup/fuzz.py --seconds $(SECONDS)
 
 lint: setup
 	$(CARGO) fmt --all --check

@@ -1,6 +1,6 @@
-//! What is fuzzed: whatever the bytes are, these come back, without a panic and in bounded time. Run by cargo-fuzz
-//! (`cargo fuzz run jsonata`; on stable: `RUSTC_BOOTSTRAP=1 cargo fuzz run -s none jsonata`), and, for a bounded number
-//! of mutations of the corpus, by `runtime/engine/tests/mutation.rs` in every test run.
+//! What is fuzzed: whatever the bytes are, these come back, without a panic and in bounded time. Run by libFuzzer
+//! (`make fuzz`, on the stable compiler; `cargo fuzz run jsonata` works too, where it is installed), and, for a bounded
+//! number of mutations of the corpus, by `runtime/engine/tests/mutation.rs` in every test run.
 
 #![allow(dead_code, reason = "every binary uses one of them")]
 
