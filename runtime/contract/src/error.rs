@@ -28,6 +28,8 @@ pub enum ErrorKind {
     NotFinite,
     /// More peers are lost or caught than the aggregation is set to bear.
     RobustnessLost,
+    /// Fewer peers than the quorum are left.
+    QuorumLost,
     /// The peer has said that it leaves.
     PeerLeft,
     /// The peer has not joined yet.
@@ -40,7 +42,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::ObjectUnavailable,
         Self::ObjectMissing,
         Self::StaleObject,
@@ -52,6 +54,7 @@ impl ErrorKind {
         Self::ReplicasDiverged,
         Self::NotFinite,
         Self::RobustnessLost,
+        Self::QuorumLost,
         Self::PeerLeft,
         Self::PeerAbsent,
         Self::LimitExceeded,
@@ -73,6 +76,7 @@ impl ErrorKind {
             Self::ReplicasDiverged => "Stepgrad.ReplicasDiverged",
             Self::NotFinite => "Stepgrad.NotFinite",
             Self::RobustnessLost => "Stepgrad.RobustnessLost",
+            Self::QuorumLost => "Stepgrad.QuorumLost",
             Self::PeerLeft => "Stepgrad.PeerLeft",
             Self::PeerAbsent => "Stepgrad.PeerAbsent",
             Self::LimitExceeded => "Stepgrad.LimitExceeded",

@@ -74,7 +74,36 @@ pub enum Reports {
     },
 }
 
-/// What became of one peer's work in a round.
+impl Reports {
+    /// Each reported peer.
+    #[must_use]
+    pub fn each(&self) -> Vec<Report> {
+        match self {
+            Self::One(report) => vec![report.clone()],
+            Self::Group(reports) => reports.clone(),
+            Self::Failed { lost, error } => {
+                let failed = |peer: &u32| Report {
+                    peer: *peer,
+                    status: Status::Lost,
+                    error: Some(error.clone()),
+                    replica: None,
+                };
+                lost.iter().map(failed).collect()
+            }
+        }
+    }
+}
+
+impl Report {
+    /// The error's name, where the peer is lost.
+    #[must_use]
+    pub fn loss(&self) -> Option<String> {
+        let error = || self.error.clone().unwrap_or_else(|| "States.TaskFailed".to_owned());
+        (self.status == Status::Lost).then(error)
+    }
+}
+
+/// What became of one peer's work in a round, or of its replica.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The peer.
@@ -84,9 +113,12 @@ pub struct Report {
     /// The error's name, where it did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// SHA-256 of the replica's file, where it has one now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<String>,
 }
 
-/// Whether a peer published in a round.
+/// Whether a peer did its part in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
@@ -103,18 +135,18 @@ pub struct EvaluateEvent {
     pub run: String,
     /// The round.
     pub round: u32,
-    /// SHA-256 of every replica's file, in any order; nested one level for each group.
+    /// What became of each member's replica, in any order; nested one level for each group.
     pub replicas: Vec<Replicas>,
 }
 
-/// One replica's digest, or those of a group.
+/// One replica, or those of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Replicas {
-    /// One peer's.
-    One(String),
-    /// A group's.
-    Group(Vec<String>),
+    /// The SHA-256 digest of the server's file.
+    Server(String),
+    /// Peers'.
+    Peers(Reports),
 }
 
 /// What the machines carry from round to round; the reply of `prepare` for the first one.
@@ -171,7 +203,16 @@ pub struct MembershipReply {
     pub cause: String,
 }
 
-/// The reply of `synchronise` and `aggregate`.
+/// The reply of `synchronise`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SynchroniseReply {
+    /// The peer.
+    pub peer: u32,
+    /// SHA-256 of the replica's file.
+    pub replica: String,
+}
+
+/// The reply of `aggregate`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaReply {
     /// SHA-256 of the replica's file.
@@ -202,7 +243,7 @@ pub struct RoundMetrics {
     pub learning_rate: f64,
     /// Members of its exchange.
     pub members: u32,
-    /// Peers lost in it, the first [`LOST_NAMED`].
+    /// Peers lost in it, in their work or in the exchange, the first [`LOST_NAMED`].
     pub lost: Vec<Lost>,
     /// Peers that its exchange left out or found amiss, the first [`crate::anomaly::NAMED`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

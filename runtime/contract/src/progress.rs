@@ -53,6 +53,8 @@ pub struct Progress {
     pub bad: u32,
     /// SHA-256 of the replica's file after this round, the same for every peer.
     pub replica: String,
+    /// Peers that have a replica of this round, ascending; none where a server has the only one.
+    pub holders: Vec<u32>,
     /// Why the training ends here, if it does.
     pub stop: Option<Stop>,
 }
@@ -73,6 +75,7 @@ impl Progress {
             best_loss: None,
             bad: 0,
             replica: String::new(),
+            holders: Vec::new(),
             stop: None,
         }
     }

@@ -148,14 +148,48 @@ async fn replicas_that_differ_end_the_run() {
     let right = reply.metrics.replica;
     let wrong = "0".repeat(64);
     let event = |replicas: serde_json::Value| json!({"run": RUN, "round": 1, "replicas": replicas});
-    let same = json!([[right, right], [right], [right]]);
+    let held = |peer: u32, digest: &str| json!({"peer": peer, "status": "OK", "replica": digest});
+    let (first, third, fourth) = (held(1, &right), held(3, &right), held(4, &right));
+    let same = json!([[first, held(2, &right)], [third], [fourth]]);
     driver.call(Function::Evaluate, event(same)).await.unwrap();
-    let error =
-        driver.call(Function::Evaluate, event(json!([right, right, wrong, right]))).await.unwrap_err();
+    let differs = json!([first, held(2, &wrong), third, fourth]);
+    let error = driver.call(Function::Evaluate, event(differs)).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::ReplicasDiverged);
-    assert!(error.message.contains("1 of 4 replicas") && error.message.contains("round 1"), "{error}");
-    let error = driver.call(Function::Evaluate, event(json!([right]))).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::InvalidEvent);
+    assert!(error.message.contains("differ after round 1"), "{error}");
+    for missing in [json!([first]), json!([right]), json!([first, third, fourth, held(5, &right)])] {
+        let error = driver.call(Function::Evaluate, event(missing)).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidEvent);
+    }
+}
+
+/// Whoever dies in the exchange has published already: its gradient counts, and it goes on from another's replica.
+#[tokio::test]
+async fn a_peer_lost_in_the_exchange_costs_nothing_but_its_replica() {
+    for algorithm in [Algorithm::GradientAveraging, Algorithm::ModelAveraging] {
+        let case = || Training {
+            algorithm,
+            every: Every::Epochs(1),
+            quorum: 2,
+            epochs: 4,
+            optimizer: MOMENTUM,
+            ..training()
+        };
+        let mut clean = Driver::new(case()).await;
+        let (_, expected) = clean.run().await.unwrap();
+        let mut driver = Driver::new(case()).await;
+        driver.manner = Manner { twice: true, cold: true, ..Manner::default() };
+        driver.lost_in_exchange = BTreeMap::from([(2, vec![1, 3]), (4, vec![1])]);
+        let (rounds, finished) = driver.run().await.unwrap();
+        assert_eq!(finished.weights_sha256, expected.weights_sha256);
+        let lost: Vec<u32> = rounds[1].metrics.lost.iter().map(|lost| lost.peer).collect();
+        assert_eq!((rounds[1].metrics.members, lost), (4, vec![1, 3]));
+
+        let mut driver = Driver::new(case()).await;
+        driver.lost_in_exchange = BTreeMap::from([(2, vec![1, 3, 4])]);
+        let error = driver.run().await.unwrap_err();
+        assert_eq!((error.kind, error.kind.is_retryable()), (ErrorKind::QuorumLost, false));
+        assert!(error.message.contains("peer 4 (Sandbox.Timedout)"), "{error}");
+    }
 }
 
 #[tokio::test]

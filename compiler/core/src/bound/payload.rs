@@ -38,7 +38,7 @@ pub(super) fn figures(peers: u32, batches: u32, choice: Choice, anomalies: bool)
     let replicas = EvaluateEvent {
         run,
         round: u32::MAX,
-        replicas: (1..=peers).map(|_| Replicas::One("0".repeat(64))).collect(),
+        replicas: (1..=peers).map(|peer| Replicas::Peers(Reports::One(held(peer)))).collect(),
     };
     let reply = EvaluateReply {
         next: Next { round: u32::MAX, next: Action::Segment, fanout: working.clone() },
@@ -69,7 +69,11 @@ fn widest(batches: u32, choice: Choice) -> Batches {
 }
 
 fn report(peer: u32) -> Report {
-    Report { peer, status: Status::Lost, error: Some(LONGEST_ERROR.to_owned()) }
+    Report { peer, status: Status::Lost, error: Some(LONGEST_ERROR.to_owned()), replica: None }
+}
+
+fn held(peer: u32) -> Report {
+    Report { peer, status: Status::Ok, error: None, replica: Some("0".repeat(64)) }
 }
 
 fn metrics(peers: u32, anomalies: bool) -> RoundMetrics {

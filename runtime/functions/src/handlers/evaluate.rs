@@ -9,13 +9,14 @@ use super::{Environment, fanout, invalid_event, retention};
 use crate::data::Batch;
 use crate::models::Replica;
 use crate::torch;
+use std::collections::{BTreeMap, BTreeSet};
 use stepgrad_contract::anomaly::NAMED;
 use stepgrad_contract::digest::sha256;
 use stepgrad_contract::events::{
     Action, EvaluateEvent, EvaluateReply, LOST_NAMED, Next, Replicas, RoundMetrics,
 };
 use stepgrad_contract::fanout::Fanout;
-use stepgrad_contract::progress::{Members, Sums};
+use stepgrad_contract::progress::{Lost, Members, Sums};
 use stepgrad_contract::tensors::TensorFile;
 use stepgrad_contract::training::Topology;
 use stepgrad_contract::{ErrorKind, FunctionError, keys};
@@ -28,7 +29,8 @@ pub(super) async fn handle(
     let (round, store) = (event.round, &environment.store);
     run.check_round(round)?;
     let members = run.members(store, round).await?;
-    let (digest, file) = agreed(&run, environment, &event, &members).await?;
+    let exchanged = exchanged(&run, &event, &members)?;
+    let (digest, file) = agreed(&run, environment, round, &exchanged).await?;
     let before = run.before(store, round).await?;
 
     let mut training = Sums::default();
@@ -56,6 +58,7 @@ pub(super) async fn handle(
         training,
         validation,
         replica: digest,
+        holders: exchanged.holders,
     };
     let after = decide(&run.training, &before, measured);
     store.put_document(&keys::progress(&run.id, round), &after).await?;
@@ -79,7 +82,7 @@ pub(super) async fn handle(
         epochs: after.epochs,
         learning_rate: before.learning_rate,
         members: u32::try_from(members.members.len()).unwrap_or(u32::MAX),
-        lost: members.lost.into_iter().take(LOST_NAMED).collect(),
+        lost: members.lost.into_iter().chain(exchanged.lost).take(LOST_NAMED).collect(),
         anomalous: amiss.anomalous.into_iter().take(NAMED).collect(),
         skipped: amiss.skipped,
         samples: training.samples,
@@ -91,50 +94,90 @@ pub(super) async fn handle(
     Ok(EvaluateReply { next, metrics })
 }
 
-/// The replica that stands for all.
-pub(super) fn replica_of(run: &Run, round: u32, members: &Members) -> Result<Made, FunctionError> {
-    match (run.training.topology, members.members.first()) {
+/// The replica that stands for all, where `holders` have one each.
+pub(super) fn replica_of(run: &Run, round: u32, holders: &[u32]) -> Result<Made, FunctionError> {
+    match (run.training.topology, holders.first()) {
         (Topology::ParameterServer, _) => Ok(Made::ServerReplica { round }),
         (Topology::PeerToPeer, Some(peer)) => Ok(Made::Replica { round, peer: *peer }),
-        (Topology::PeerToPeer, None) => Err(invalid_event(format!("round {round} has no members"))),
+        (Topology::PeerToPeer, None) => Err(invalid_event(format!("nobody has a replica of round {round}"))),
     }
 }
 
-/// The replica, if all reported ones are equal, and equal to the one in the store.
+/// What came of an exchange.
+struct Exchanged {
+    /// Peers that have the new replica, ascending; none where a server has the only one.
+    holders: Vec<u32>,
+    /// Members that have not, ascending.
+    lost: Vec<Lost>,
+    /// The digest that all report.
+    digests: BTreeSet<String>,
+}
+
+/// What is reported of the members' replicas.
+fn exchanged(run: &Run, event: &EvaluateEvent, members: &Members) -> Result<Exchanged, FunctionError> {
+    let mut reports = BTreeMap::new();
+    let (mut lost, mut digests, mut servers) = (Vec::new(), BTreeSet::new(), 0);
+    for replicas in &event.replicas {
+        match replicas {
+            Replicas::Server(digest) => {
+                servers += 1;
+                digests.insert(digest.clone());
+            }
+            Replicas::Peers(peers) => {
+                reports.extend(peers.each().into_iter().map(|report| (report.peer, report)))
+            }
+        }
+    }
+    let peers: &[u32] = match run.training.topology {
+        Topology::PeerToPeer => &members.members,
+        Topology::ParameterServer => &[],
+    };
+    if !reports.keys().eq(peers) || servers != u32::from(run.training.topology == Topology::ParameterServer) {
+        return Err(invalid_event(format!(
+            "{} peers and {servers} servers report a replica, and the round has {} members that hold one",
+            reports.len(),
+            peers.len()
+        )));
+    }
+    let mut holders = Vec::new();
+    for (peer, report) in reports {
+        match (report.loss(), report.replica) {
+            (None, Some(digest)) => {
+                holders.push(peer);
+                digests.insert(digest);
+            }
+            (error, _) => {
+                lost.push(Lost { peer, error: error.unwrap_or_else(|| "States.TaskFailed".to_owned()) })
+            }
+        }
+    }
+    Ok(Exchanged { holders, lost, digests })
+}
+
+/// The replica, if as many peers as the quorum have it, and all the same.
 async fn agreed(
     run: &Run,
     environment: &Environment,
-    event: &EvaluateEvent,
-    members: &Members,
+    round: u32,
+    exchanged: &Exchanged,
 ) -> Result<(String, TensorFile), FunctionError> {
-    let digests: Vec<&String> = event
-        .replicas
-        .iter()
-        .flat_map(|replicas| match replicas {
-            Replicas::One(digest) => std::slice::from_ref(digest),
-            Replicas::Group(digests) => digests.as_slice(),
-        })
-        .collect();
-    let expected = match run.training.topology {
-        Topology::PeerToPeer => members.members.len(),
-        Topology::ParameterServer => 1,
-    };
-    if digests.len() != expected {
-        return Err(invalid_event(format!(
-            "{} replicas are reported, and the round has {expected}",
-            digests.len()
-        )));
+    let (here, quorum) = (exchanged.holders.len(), run.training.quorum.max(1) as usize);
+    if run.training.topology == Topology::PeerToPeer && here < quorum {
+        let named: Vec<_> = exchanged.lost.iter().take(LOST_NAMED).map(ToString::to_string).collect();
+        let message = format!(
+            "{here} peers finished the exchange of round {round}, the quorum is {quorum}; lost: {}",
+            named.join(", ")
+        );
+        return Err(FunctionError::new(ErrorKind::QuorumLost, message));
     }
-    let (bytes, file) = replica_of(run, event.round, members)?.read(environment, run).await?;
+    let (bytes, file) = replica_of(run, round, &exchanged.holders)?.read(environment, run).await?;
     let digest = sha256(&bytes);
-    let others: Vec<&String> = digests.into_iter().filter(|other| **other != digest).collect();
+    let others: Vec<&String> = exchanged.digests.iter().filter(|other| **other != digest).collect();
     match others.first() {
         None => Ok((digest, file)),
         Some(other) => {
             let message = format!(
-                "{} of {expected} replicas differ after round {}: {other} and {digest}; a synchronous exchange keeps them equal, so run all functions from one build on one instruction set",
-                others.len(),
-                event.round
+                "replicas differ after round {round}: {other} and {digest}; a synchronous exchange keeps them equal, so run all functions from one build on one instruction set"
             );
             Err(FunctionError::new(ErrorKind::ReplicasDiverged, message))
         }

@@ -3,7 +3,7 @@
 
 use super::{Environment, fanout, invalid_event};
 use std::collections::BTreeMap;
-use stepgrad_contract::events::{MembershipEvent, MembershipReply, Report, Reports, Status};
+use stepgrad_contract::events::{MembershipEvent, MembershipReply, Reports};
 use stepgrad_contract::progress::{Lost, Members};
 use stepgrad_contract::{FunctionError, keys};
 
@@ -14,9 +14,9 @@ pub(super) async fn handle(
     let run = environment.run(&event.run).await?;
     run.check_round(event.round)?;
     let mut errors = BTreeMap::new();
-    for (peer, error) in event.reports.iter().flat_map(outcomes) {
-        if errors.insert(peer, error).is_some() {
-            return Err(invalid_event(format!("peer {peer} is reported twice")));
+    for report in event.reports.iter().flat_map(Reports::each) {
+        if errors.insert(report.peer, report.loss()).is_some() {
+            return Err(invalid_event(format!("peer {} is reported twice", report.peer)));
         }
     }
     if !errors.keys().copied().eq(1..=run.training.peers) {
@@ -40,22 +40,6 @@ pub(super) async fn handle(
     let fanout = fanout::of_members(&run, &members.members)?;
     let cause = cause(&members, run.training.peers, run.training.quorum, event.round);
     Ok(MembershipReply { quorum, fanout, cause })
-}
-
-/// Each reported peer, with its error if it is lost.
-fn outcomes(reports: &Reports) -> Vec<(u32, Option<String>)> {
-    let outcome = |report: &Report| {
-        let error = match report.status {
-            Status::Ok => None,
-            Status::Lost => Some(report.error.clone().unwrap_or_else(|| "States.TaskFailed".to_owned())),
-        };
-        (report.peer, error)
-    };
-    match reports {
-        Reports::One(report) => vec![outcome(report)],
-        Reports::Group(reports) => reports.iter().map(outcome).collect(),
-        Reports::Failed { lost, error } => lost.iter().map(|peer| (*peer, Some(error.clone()))).collect(),
-    }
 }
 
 /// Who is there and who is not, in words; the first few of the lost by name.

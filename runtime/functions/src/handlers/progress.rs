@@ -17,6 +17,8 @@ pub(super) struct Measured {
     /// Measured now; at an epoch's end only.
     pub(super) validation: Option<Metrics>,
     pub(super) replica: String,
+    /// Peers that have it.
+    pub(super) holders: Vec<u32>,
 }
 
 /// The state after the round. Rate and end are decided where an epoch ends, by the loss on the held-out set,
@@ -31,6 +33,7 @@ pub(super) fn decide(training: &Training, before: &Progress, measured: Measured)
         validation: measured.validation.or(before.validation),
         epoch_training,
         replica: measured.replica,
+        holders: measured.holders,
         stop: None,
         ..before.clone()
     };

@@ -176,7 +176,7 @@ impl Run {
     }
 
     /// Whose replica and state of the round before `peer` goes on from in a peer-to-peer exchange: its own,
-    /// or the lowest member's, where it was lost; `None` before the first round.
+    /// or that of the lowest peer that has one, where it was lost; `None` before the first round.
     pub(super) async fn predecessor(
         &self,
         store: &Store,
@@ -186,12 +186,13 @@ impl Run {
         if round <= 1 {
             return Ok(None);
         }
-        let members = self.members(store, round - 1).await?.members;
-        if members.contains(&peer) {
+        let holders = self.progress(store, round - 1).await?.holders;
+        if holders.contains(&peer) {
             return Ok(Some(peer));
         }
-        members.first().copied().map(Some).ok_or_else(|| {
-            FunctionError::new(ErrorKind::Internal, format!("round {} has no members", round - 1))
+        holders.first().copied().map(Some).ok_or_else(|| {
+            let message = format!("nobody has a replica of round {}", round - 1);
+            FunctionError::new(ErrorKind::Internal, message)
         })
     }
 

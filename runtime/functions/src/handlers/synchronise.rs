@@ -4,13 +4,13 @@ use super::exchange::{Places, exchange};
 use super::lineage::Made;
 use super::{Environment, invalid_event};
 use stepgrad_contract::FunctionError;
-use stepgrad_contract::events::{PeerEvent, ReplicaReply};
+use stepgrad_contract::events::{PeerEvent, SynchroniseReply};
 use stepgrad_contract::training::Topology;
 
 pub(super) async fn handle(
     environment: &Environment,
     event: PeerEvent,
-) -> Result<ReplicaReply, FunctionError> {
+) -> Result<SynchroniseReply, FunctionError> {
     let run = environment.run(&event.run).await?;
     run.check_topology(Topology::PeerToPeer)?;
     let PeerEvent { round, peer, .. } = event;
@@ -27,5 +27,5 @@ pub(super) async fn handle(
         replica: Made::Replica { round, peer },
         state_after: Made::Optimizer { round, peer },
     };
-    Ok(ReplicaReply { replica: exchange(&run, environment, round, &members, places).await? })
+    Ok(SynchroniseReply { peer, replica: exchange(&run, environment, round, &members, places).await? })
 }

@@ -100,6 +100,8 @@ pub(crate) struct Driver {
     pub(crate) manner: Manner,
     /// Peers whose work of a round is lost.
     pub(crate) lost: BTreeMap<u32, Vec<u32>>,
+    /// Peers that are lost in the exchange of a round.
+    pub(crate) lost_in_exchange: BTreeMap<u32, Vec<u32>>,
     /// Changes what a peer published in a round.
     pub(crate) tamper: Option<fn(u32, u32, TensorFile) -> TensorFile>,
 }
@@ -109,7 +111,15 @@ impl Driver {
         let folder = tempfile::tempdir().unwrap();
         let environment = environment(&folder);
         environment.store.put_json(&keys::training(RUN), &training).await.unwrap();
-        Self { folder, environment, training, manner: Manner::default(), lost: BTreeMap::new(), tamper: None }
+        Self {
+            folder,
+            environment,
+            training,
+            manner: Manner::default(),
+            lost: BTreeMap::new(),
+            lost_in_exchange: BTreeMap::new(),
+            tamper: None,
+        }
     }
 
     /// With faults.
@@ -217,13 +227,24 @@ impl Driver {
             Topology::PeerToPeer => {
                 for member in fanout.members() {
                     let event = json!({"run": RUN, "round": round, "peer": member.peer});
-                    replicas.push(self.call(Function::Synchronise, event).await?["replica"].clone());
+                    replicas.push(self.synchronise(event).await?);
                 }
             }
         }
         let event = json!({"run": RUN, "round": round, "replicas": replicas});
         let reply = self.call(Function::Evaluate, event).await?;
         Ok(serde_json::from_value(reply).unwrap())
+    }
+
+    /// The exchange of one peer, or its loss.
+    async fn synchronise(&mut self, event: Value) -> Result<Value, FunctionError> {
+        let (peer, round) = (event["peer"].clone(), event["round"].as_u64().unwrap());
+        let lost = self.lost_in_exchange.get(&u32::try_from(round).unwrap());
+        if lost.is_some_and(|lost| lost.iter().any(|lost| peer == json!(lost))) {
+            return Ok(json!({"peer": peer, "status": "LOST", "error": "Sandbox.Timedout"}));
+        }
+        let reply = self.call(Function::Synchronise, event).await?;
+        Ok(json!({"peer": peer, "status": "OK", "replica": reply["replica"]}))
     }
 
     /// The whole run.

@@ -29,7 +29,7 @@ pub fn plan(algorithm: Algorithm) -> Plan {
         name: "Synchronise",
         over: Dimension::Peers,
         steps: vec![Step::Task(update)],
-        failure: Failure::Fatal,
+        failure: Failure::Reported,
         results: Some("$.replicas"),
     });
     let mut round = vec![work];
