@@ -9,6 +9,7 @@ mod interrupts;
 mod journal;
 mod logs;
 mod meter;
+mod strikes;
 pub(crate) mod supervise;
 mod tally;
 mod watch;
@@ -37,7 +38,10 @@ use stepgrad_contract::faults::Plan;
 use stepgrad_contract::{Training, keys};
 use stepgrad_engine::core::{self, Settings};
 use stepgrad_engine::driver::live::{self, LiveOptions, LiveResult};
+use stepgrad_engine::faults::Faulty;
 use stepgrad_engine::host::{FunctionConfig, Host, HostConfig, InvocationRecord, LogFolder};
+use stepgrad_engine::integrations::lambda::Invoke;
+use strikes::Strikes;
 use tally::{Shared, Tally};
 
 /// How often the record's totals are brought up to date.
@@ -106,7 +110,15 @@ async fn carry_out(job: Job) -> Result<Run, Failure> {
     let host = host(functions::host(&bootstrap, at_work), functions, &logs, &observed, Arc::clone(&costs))?;
     let settings = Settings::default();
     let machines = machines(&index, &folder.join("bundle"), &settings, &host)?;
-    let meter = Arc::new(Meter::new(Arc::new(host.clone()), Arc::clone(&costs)));
+    let invoke: Arc<dyn Invoke> = match plan {
+        None => Arc::new(host.clone()),
+        Some(plan) => {
+            let firings = Arc::clone(&firings);
+            let strikes = Strikes::new(plan, move |fired| firings.fired(&fired));
+            Arc::new(Faulty::new(Arc::new(host.clone()), host.clone(), Arc::new(strikes)))
+        }
+    };
+    let meter = Arc::new(Meter::new(invoke, Arc::clone(&costs)));
     progress.say(&format!(
         "run {}: {} peers, {at_work} function processes at once{}, record in {}",
         run.run,

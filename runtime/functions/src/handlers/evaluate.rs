@@ -124,7 +124,7 @@ fn exchanged(run: &Run, event: &EvaluateEvent, members: &Members) -> Result<Exch
                 digests.insert(digest.clone());
             }
             Replicas::Peers(peers) => {
-                reports.extend(peers.each().into_iter().map(|report| (report.peer, report)))
+                reports.extend(peers.each().into_iter().map(|report| (report.peer, report)));
             }
         }
     }
@@ -147,7 +147,7 @@ fn exchanged(run: &Run, event: &EvaluateEvent, members: &Members) -> Result<Exch
                 digests.insert(digest);
             }
             (error, _) => {
-                lost.push(Lost { peer, error: error.unwrap_or_else(|| "States.TaskFailed".to_owned()) })
+                lost.push(Lost { peer, error: error.unwrap_or_else(|| "States.TaskFailed".to_owned()) });
             }
         }
     }
