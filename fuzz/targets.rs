@@ -24,6 +24,7 @@ pub(crate) fn definition(bytes: &[u8]) {
     for machine_type in [MachineType::Standard, MachineType::Express] {
         let findings = stepgrad_asl::validate(text, machine_type);
         let _ = stepgrad_asl::check::verdict(&findings);
+        let _ = stepgrad_engine::explain::explain(text, machine_type);
         let _ = Program::load(text, machine_type);
     }
 }
