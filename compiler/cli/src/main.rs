@@ -44,6 +44,9 @@ enum Verb {
     /// List, show and compare the records of runs.
     #[command(subcommand)]
     Runs(verbs::runs::Verb),
+    /// Make the keys with which peers sign what they publish.
+    #[command(subcommand)]
+    Keys(verbs::keys::Verb),
     /// Work with any state machine of the Amazon States Language.
     #[command(subcommand)]
     Asl(verbs::asl::Verb),
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Verb::Run(args) => verbs::run::run(&args, command.output),
         Verb::Rerun(args) => verbs::rerun::run(&args, command.output),
         Verb::Runs(verb) => verbs::runs::run(&verb, command.output),
+        Verb::Keys(verb) => verbs::keys::run(&verb, command.output),
         Verb::Asl(verb) => verbs::asl::run(&verb, command.output),
         Verb::Schema(args) => verbs::schema::run(&args),
         Verb::Completions(args) => verbs::completions::run::<Command>(&args),

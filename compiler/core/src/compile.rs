@@ -112,7 +112,12 @@ fn size(spec: &Spec) -> Size {
         Algorithm::GradientAveraging => batches,
         Algorithm::ModelAveraging => Some(0),
     };
-    Size { peers, batches, rounds, anomalies: !spec.exchange.aggregation.value.is_mean() }
+    Size {
+        peers,
+        batches,
+        rounds,
+        anomalies: !spec.exchange.aggregation.value.is_mean() || spec.exchange.signatures.is_some(),
+    }
 }
 
 /// Samples outside of the held-out set; only for data that the spec itself describes.

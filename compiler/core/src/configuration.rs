@@ -46,6 +46,10 @@ pub(crate) fn configuration(spec: &Spec, bounds: &Bounds) -> Training {
         peers: spec.topology.peers.value,
         every: spec.exchange.every.value,
         aggregation: spec.exchange.aggregation.value,
+        public_keys: spec.exchange.signatures.as_ref().map(|signatures| {
+            // The spec's reader has refused what is none.
+            signatures.public_keys.iter().filter_map(|key| key.parse().ok()).collect()
+        }),
         quorum: spec.fault_tolerance.quorum.value,
         carriers: bounds.carriers,
         rounds_per_segment: bounds.rounds_per_segment,

@@ -1,6 +1,7 @@
 //! What an exchange found amiss with what peers published. Every peer computes the same report from the same
 //! objects; a difference would be a second, different object under one key, which is an error.
 
+use crate::signing::Refusal;
 use serde::{Deserialize, Serialize};
 
 /// Anomalous peers that a round's metrics name: they are carried from state to state. The object names all.
@@ -37,6 +38,16 @@ pub enum Why {
     Misfit,
     /// It comes from a peer without work in this round, or is empty from one with: left out.
     Unscheduled,
+    /// It is not signed: left out, as all that follow.
+    Unsigned,
+    /// Its signature is not the peer's, or of other content.
+    Forged,
+    /// The peer signed it for another round.
+    Replayed,
+    /// The peer signed it for another run.
+    CrossRun,
+    /// It is another peer's, or of a peer for which no key is listed.
+    Foreign,
     /// Krum: among those farthest from their neighbours; the score is Krum's, a sum of squared distances.
     NotSelected,
     /// Trimmed mean: it was left out of most coordinates; the score is their share.
@@ -53,7 +64,13 @@ impl Why {
     /// Whether such a contribution was left out before the rule looked at it, for what anyone can see.
     #[must_use]
     pub const fn is_caught(self) -> bool {
-        matches!(self, Self::NotFinite | Self::Misfit | Self::Unscheduled)
+        matches!(self, Self::NotFinite | Self::Misfit | Self::Unscheduled) || self.is_refused()
+    }
+
+    /// Whether its signature did not hold.
+    #[must_use]
+    pub const fn is_refused(self) -> bool {
+        matches!(self, Self::Unsigned | Self::Forged | Self::Replayed | Self::CrossRun | Self::Foreign)
     }
 
     /// As it stands in JSON.
@@ -63,11 +80,28 @@ impl Why {
             Self::NotFinite => "not_finite",
             Self::Misfit => "misfit",
             Self::Unscheduled => "unscheduled",
+            Self::Unsigned => "unsigned",
+            Self::Forged => "forged",
+            Self::Replayed => "replayed",
+            Self::CrossRun => "cross_run",
+            Self::Foreign => "foreign",
             Self::NotSelected => "not_selected",
             Self::Trimmed => "trimmed",
             Self::Distant => "distant",
             Self::LowScore => "low_score",
             Self::Clipped => "clipped",
+        }
+    }
+}
+
+impl From<Refusal> for Why {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unsigned => Self::Unsigned,
+            Refusal::Forged => Self::Forged,
+            Refusal::Replayed => Self::Replayed,
+            Refusal::CrossRun => Self::CrossRun,
+            Refusal::Foreign => Self::Foreign,
         }
     }
 }
@@ -96,6 +130,11 @@ mod tests {
             Why::NotFinite,
             Why::Misfit,
             Why::Unscheduled,
+            Why::Unsigned,
+            Why::Forged,
+            Why::Replayed,
+            Why::CrossRun,
+            Why::Foreign,
             Why::NotSelected,
             Why::Trimmed,
             Why::Distant,

@@ -30,6 +30,8 @@ pub enum ErrorKind {
     RobustnessLost,
     /// Fewer peers than the quorum are left.
     QuorumLost,
+    /// A peer's private key is missing, not its own, or lies open to others.
+    KeyUnavailable,
     /// The peer has said that it leaves.
     PeerLeft,
     /// The peer has not joined yet.
@@ -42,7 +44,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::ObjectUnavailable,
         Self::ObjectMissing,
         Self::StaleObject,
@@ -55,6 +57,7 @@ impl ErrorKind {
         Self::NotFinite,
         Self::RobustnessLost,
         Self::QuorumLost,
+        Self::KeyUnavailable,
         Self::PeerLeft,
         Self::PeerAbsent,
         Self::LimitExceeded,
@@ -77,6 +80,7 @@ impl ErrorKind {
             Self::NotFinite => "Stepgrad.NotFinite",
             Self::RobustnessLost => "Stepgrad.RobustnessLost",
             Self::QuorumLost => "Stepgrad.QuorumLost",
+            Self::KeyUnavailable => "Stepgrad.KeyUnavailable",
             Self::PeerLeft => "Stepgrad.PeerLeft",
             Self::PeerAbsent => "Stepgrad.PeerAbsent",
             Self::LimitExceeded => "Stepgrad.LimitExceeded",

@@ -58,6 +58,18 @@ pub fn published(run: &str, round: u32, peer: u32) -> String {
     format!("{}/peer-{peer:04}/published.safetensors", self::round(run, round))
 }
 
+/// The signature of what a peer publishes in a round ([`crate::signing::Signature`]) as JSON.
+#[must_use]
+pub fn signature(run: &str, round: u32, peer: u32) -> String {
+    format!("{}/peer-{peer:04}/published.sig", self::round(run, round))
+}
+
+/// The file of a peer's private key, in the folder of keys, which is no part of a store.
+#[must_use]
+pub fn private_key(peer: u32) -> String {
+    format!("peer-{peer:04}.key")
+}
+
 /// A peer's replica after a round: parameters and buffers.
 #[must_use]
 pub fn replica(run: &str, round: u32, peer: u32) -> String {

@@ -20,6 +20,7 @@ pub mod keys;
 pub mod manifest;
 pub mod progress;
 pub mod schedule;
+pub mod signing;
 pub mod tensors;
 pub mod training;
 

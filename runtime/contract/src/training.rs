@@ -3,6 +3,7 @@
 
 use crate::aggregation::Aggregation;
 use crate::fanout::Carriers;
+use crate::signing::PublicKey;
 use serde::{Deserialize, Serialize};
 
 /// The version of this document.
@@ -50,6 +51,9 @@ pub struct Training {
     /// How the contributions become one.
     #[serde(default, skip_serializing_if = "Aggregation::is_mean")]
     pub aggregation: Aggregation,
+    /// The public keys of the peers in their order, where what they publish is signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_keys: Option<Vec<PublicKey>>,
     /// Members at the least for a round to count.
     pub quorum: u32,
     /// How the fan-out is carried, by its size.
@@ -65,6 +69,12 @@ pub struct Training {
 }
 
 impl Training {
+    /// Whether exchanges report what they found amiss: all but a plain mean of unsigned contributions.
+    #[must_use]
+    pub const fn reports(&self) -> bool {
+        !self.aggregation.is_mean() || self.public_keys.is_some()
+    }
+
     /// Rounds of the whole training at the most, where the peer with the most batches has `largest_shard`.
     #[must_use]
     pub fn rounds(&self, largest_shard: u32) -> u64 {

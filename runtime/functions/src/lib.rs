@@ -12,6 +12,7 @@ pub mod handlers;
 pub mod losses;
 pub mod models;
 pub mod optimizers;
+pub mod private_keys;
 pub mod seeds;
 pub mod serve;
 pub mod store;

@@ -1,13 +1,19 @@
 //! The functions of a bundle on this machine.
 #![expect(clippy::disallowed_methods, reason = "looks at the environment")]
 
+use crate::exit::Exit;
+use crate::failure::Failure;
 use std::collections::BTreeMap;
 use std::path::Path;
 use stepgrad_compiler::bundle::{FunctionEntry, Index};
+use stepgrad_contract::signing::FOLDER_VARIABLE;
+use stepgrad_contract::{Function, Training};
 use stepgrad_engine::host::{FunctionConfig, HostConfig};
 
 /// Processes that are kept for their next call, on top of those at work: one for each function and some.
 const IDLE: usize = 16;
+/// Who gets to know the folder of private keys.
+const SIGNING: [Function; 2] = [Function::Combine, Function::Train];
 /// Calls that may wait for a process. A Map of Maps runs 40 × 40 at once.
 const QUEUE: usize = 10_000;
 
@@ -39,24 +45,50 @@ pub(crate) fn host(bootstrap: &Path, concurrency: usize) -> HostConfig {
 }
 
 /// The functions of a bundle, with the roots of their objects and data.
-pub(crate) fn functions(index: &Index, runs: &Path, data: &Path) -> Vec<FunctionConfig> {
+pub(crate) fn functions(index: &Index, runs: &Path, data: &Path, keys: Option<&str>) -> Vec<FunctionConfig> {
     let mut environment = BTreeMap::from([
         ("STEPGRAD_STORE".to_owned(), file_url(runs)),
         ("STEPGRAD_DATA".to_owned(), file_url(data)),
     ]);
-    // Where `prepare` spools data to; nothing else of the user's environment reaches a function.
+    // Where `prepare` spools data to; but for this and the place of keys nothing of the user's environment
+    // reaches a function.
     if let Ok(folder) = std::env::var("TMPDIR") {
         environment.insert("TMPDIR".to_owned(), folder);
     }
-    index.functions.iter().map(|entry| function(entry, &environment)).collect()
+    let configured = |entry: &FunctionEntry| {
+        let mut environment = environment.clone();
+        // Only who publishes signs.
+        if let Some(folder) = keys.filter(|_| SIGNING.iter().any(|function| function.name() == entry.handler))
+        {
+            environment.insert(FOLDER_VARIABLE.to_owned(), folder.to_owned());
+        }
+        function(entry, environment)
+    };
+    index.functions.iter().map(configured).collect()
 }
 
-fn function(entry: &FunctionEntry, environment: &BTreeMap<String, String>) -> FunctionConfig {
+/// Where the private keys of peers are; `None` where nothing is signed.
+pub(crate) fn keys(training: &Training) -> Result<Option<String>, Failure> {
+    if training.public_keys.is_none() {
+        return Ok(None);
+    }
+    match std::env::var(FOLDER_VARIABLE) {
+        Ok(folder) if folder.starts_with("file:///") => Ok(Some(folder)),
+        _ => {
+            let what = format!(
+                "the peers sign what they publish: set {FOLDER_VARIABLE}=file:///folder to the folder that `stepgrad keys generate` wrote their private keys to"
+            );
+            Err(Failure::new(Exit::Usage, what))
+        }
+    }
+}
+
+fn function(entry: &FunctionEntry, environment: BTreeMap<String, String>) -> FunctionConfig {
     FunctionConfig {
         handler: entry.handler.clone(),
         memory_mb: entry.memory_mb,
         timeout_s: entry.timeout_s,
-        environment: environment.clone(),
+        environment,
         ..FunctionConfig::new(&entry.name)
     }
 }

@@ -69,6 +69,11 @@ pub(crate) struct Job {
     pub(crate) quiet: bool,
 }
 
+/// Checks that what a run needs of the environment is there, before anything is written.
+pub(crate) fn check_environment(training: &Training) -> Result<(), Failure> {
+    functions::keys(training).map(drop)
+}
+
 /// The time.
 pub(crate) fn now() -> DateTime<Utc> {
     Utc::now()
@@ -106,7 +111,8 @@ async fn carry_out(job: Job) -> Result<Run, Failure> {
     let costs = Arc::new(Costs::of(&folder));
     let observed = Shared::default();
     let logs = logs(&folder, Arc::clone(&costs), Arc::clone(&firings))?;
-    let functions = functions::functions(&index, &runs, &run.root);
+    let keys = functions::keys(&training)?;
+    let functions = functions::functions(&index, &runs, &run.root, keys.as_deref());
     let host = host(functions::host(&bootstrap, at_work), functions, &logs, &observed, Arc::clone(&costs))?;
     let settings = Settings::default();
     let machines = machines(&index, &folder.join("bundle"), &settings, &host)?;

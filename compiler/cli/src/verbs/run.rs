@@ -64,6 +64,7 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
         (Some(spec), None) => {
             let loaded = Loaded::load(spec, format)?;
             let bundle = loaded.compile(spec, format)?.bundle;
+            local::check_environment(&bundle.training)?;
             let root = loaded.root(spec, format)?;
             let bootstrap = bootstrap()?;
             let (record, run) = begin(args, &loaded, bundle, root)?;

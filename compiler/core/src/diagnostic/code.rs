@@ -105,6 +105,8 @@ codes! {
     UnusedFunction = "SG041",
     /// an aggregation that judges by held-out samples, of which there are none
     NothingHeldOut = "SG042",
+    /// the public keys are not one for each peer
+    PublicKeys = "SG043",
     /// a limit of AWS would be exceeded
     Limit = "SG050",
     /// a function has too little memory for the model

@@ -3,6 +3,7 @@
 use super::aggregation::{self, AggregationSchema};
 use super::choice::{self, Choice, Named, choice};
 use super::decode::{Fields, Findings, Value, whole};
+use super::signatures::Signatures;
 use super::spanned::Spanned;
 use super::training::Training;
 use super::tree::Kind;
@@ -35,6 +36,9 @@ pub struct Exchange {
     /// How the contributions become one.
     #[schemars(with = "AggregationSchema", default = "mean")]
     pub aggregation: Spanned<Aggregation>,
+    /// Peers sign what they publish (Ed25519), and what is not rightly signed is left out. Absent, nothing is signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signatures: Option<Signatures>,
 }
 
 /// Where tensors travel.
@@ -171,6 +175,7 @@ impl Exchange {
             channel: fields.or("channel", Channel::ObjectStore, cx, choice),
             synchrony: fields.or("synchrony", Synchrony::Bulk, cx, choice),
             compression: fields.or("compression", Compression::None, cx, choice),
+            signatures: fields.optional("signatures", cx, Signatures::read),
             aggregation: fields.or("aggregation", Aggregation::Mean, cx, aggregation::read),
         };
         fields.finish(cx);

@@ -15,6 +15,7 @@ mod overrides;
 mod paths;
 mod scalar;
 mod schema;
+mod signatures;
 pub(crate) mod spanned;
 pub(crate) mod suggest;
 mod topology;
@@ -32,6 +33,7 @@ pub use functions::{Functions, Processor, Settings};
 pub use model::Model;
 pub use overrides::{NotAnOverride, Override};
 pub use schema::schema;
+pub use signatures::Signatures;
 pub use spanned::Spanned;
 pub use topology::Topology;
 pub use training::{EarlyStopping, Optimizer, ReduceLrOnPlateau, Sgd, Target, Training};
@@ -144,6 +146,7 @@ impl Spec {
         spec.model.check(&spec.data, cx);
         spec.exchange.check(&spec.training, cx);
         aggregation::check(&spec, cx);
+        signatures::check(&spec, cx);
         spec.training.check(&spec.exchange, &spec.data, cx);
         spec
     }

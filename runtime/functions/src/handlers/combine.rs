@@ -4,10 +4,11 @@
 use super::Environment;
 use super::gradient::reply;
 use super::lineage::Made;
+use super::publish::publish;
 use crate::aggregation::Mean;
+use stepgrad_contract::FunctionError;
 use stepgrad_contract::events::{PeerEvent, WorkReply};
 use stepgrad_contract::training::Algorithm;
-use stepgrad_contract::{FunctionError, keys};
 
 pub(super) async fn handle(environment: &Environment, event: PeerEvent) -> Result<WorkReply, FunctionError> {
     let run = environment.run(&event.run).await?;
@@ -19,6 +20,6 @@ pub(super) async fn handle(environment: &Environment, event: PeerEvent) -> Resul
         mean.add(&format!("batch {batch} of peer {peer}"), file)?;
     }
     let file = environment.published(mean.finish(), None);
-    environment.store.put_tensors(&keys::published(&run.id, round, peer), &file).await?;
+    publish(environment, &run, round, peer, &file).await?;
     Ok(reply(peer, &file.sums))
 }

@@ -4,10 +4,12 @@ use super::invalid_event;
 use super::run::{self, Run};
 use crate::data::{Batch, Root};
 use crate::faults::Faults;
+use crate::private_keys::PrivateKeys;
 use crate::store::Store;
 use std::sync::{Arc, Mutex, PoisonError};
 use stepgrad_contract::digest::sha256;
 use stepgrad_contract::faults::{self, Plan};
+use stepgrad_contract::signing::FOLDER_VARIABLE;
 use stepgrad_contract::tensors::TensorFile;
 use stepgrad_contract::{ErrorKind, Function, FunctionError, keys};
 
@@ -27,6 +29,8 @@ pub struct Environment {
     pub store: Store,
     /// Where relative data sources stand.
     pub data: Root,
+    /// Where private keys are, for functions that sign.
+    pub keys: Option<PrivateKeys>,
     memory_mb: u64,
     warm: Arc<Mutex<Option<Arc<Run>>>>,
     plan: Arc<Mutex<Option<Known>>>,
@@ -37,10 +41,11 @@ pub struct Environment {
 
 impl Environment {
     /// From environment variables: `STEPGRAD_STORE`, the root URL of runs, and `STEPGRAD_DATA`, the root of
-    /// relative data sources.
+    /// relative data sources; `STEPGRAD_KEYS`, the folder of private keys, where peers sign.
     ///
     /// # Errors
-    /// [`stepgrad_contract::ErrorKind::InvalidEvent`] where one is missing or not understood.
+    /// [`ErrorKind::InvalidEvent`] where one is missing or not understood; [`ErrorKind::KeyUnavailable`] for keys
+    /// that are not in a folder.
     pub fn from_variables(get: impl Fn(&str) -> Option<String>) -> Result<Self, FunctionError> {
         let variable = |name: &str, what: &str| {
             get(name).filter(|value| !value.is_empty()).ok_or_else(|| {
@@ -50,8 +55,10 @@ impl Environment {
         let store = variable("STEPGRAD_STORE", "the root of runs, e.g. file:///home/me/runs")?;
         let data = variable("STEPGRAD_DATA", "the folder that data sources are relative to")?;
         let memory_mb = get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").and_then(|size| size.parse().ok());
+        let keys = get(FOLDER_VARIABLE).filter(|value| !value.is_empty());
+        let keys = keys.map(|root| PrivateKeys::at(&root)).transpose()?;
         let environment = Self::new(Store::open(&store)?, Root::new(&data)?);
-        Ok(Self { memory_mb: memory_mb.unwrap_or(MEMORY_MB), ..environment })
+        Ok(Self { keys, memory_mb: memory_mb.unwrap_or(MEMORY_MB), ..environment })
     }
 
     /// With these roots.
@@ -60,6 +67,7 @@ impl Environment {
         Self {
             store,
             data,
+            keys: None,
             memory_mb: MEMORY_MB,
             warm: Arc::default(),
             plan: Arc::default(),
@@ -101,6 +109,11 @@ impl Environment {
             Some(faults) if faults.flips_labels() => batch.with_mirrored_labels(run.manifest.classes.len()),
             _ => batch,
         }
+    }
+
+    /// Whether this call makes an object again for another one's sake, and on another peer's behalf.
+    pub(super) fn is_repair(&self) -> bool {
+        self.repairs > 0
     }
 
     /// The environment in which an object is made again; `None` where that goes too far back.

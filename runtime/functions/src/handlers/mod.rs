@@ -17,6 +17,7 @@ mod lineage;
 mod membership;
 mod prepare;
 mod progress;
+mod publish;
 mod retention;
 mod run;
 mod synchronise;

@@ -8,6 +8,7 @@
 use super::Environment;
 use super::gradient::reply;
 use super::lineage::Made;
+use super::publish::publish;
 use super::run::Run;
 use crate::data::Batch;
 use crate::optimizers::sgd::{self, State};
@@ -65,7 +66,7 @@ pub(super) async fn handle(environment: &Environment, event: PeerEvent) -> Resul
     if run.has_momentum() {
         store.put_tensors(&keys::optimizer(&run.id, round, peer), &state).await?;
     }
-    store.put_tensors(&keys::published(&run.id, round, peer), &published).await?;
+    publish(environment, &run, round, peer, &published).await?;
     Ok(reply(peer, &published.sums))
 }
 

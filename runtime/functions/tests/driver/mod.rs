@@ -49,6 +49,7 @@ pub(crate) fn training() -> Training {
         peers: 4,
         every: Every::Batches(2),
         aggregation: Aggregation::Mean,
+        public_keys: None,
         quorum: 1,
         carriers: Carriers {
             history_limit: 25_000,
@@ -93,6 +94,9 @@ pub(crate) struct Manner {
     pub(crate) by: Option<fn(&str, Function, Value) -> Value>,
 }
 
+/// Changes objects below the folder of runs.
+pub(crate) type Meddle = fn(&std::path::Path);
+
 pub(crate) struct Driver {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) environment: Environment,
@@ -104,6 +108,8 @@ pub(crate) struct Driver {
     pub(crate) lost_in_exchange: BTreeMap<u32, Vec<u32>>,
     /// Changes what a peer published in a round.
     pub(crate) tamper: Option<fn(u32, u32, TensorFile) -> TensorFile>,
+    /// Changes objects below the folder of runs once all peers have worked in this round.
+    pub(crate) meddle: Option<(u32, Meddle)>,
 }
 
 impl Driver {
@@ -119,6 +125,7 @@ impl Driver {
             lost: BTreeMap::new(),
             lost_in_exchange: BTreeMap::new(),
             tamper: None,
+            meddle: None,
         }
     }
 
@@ -213,6 +220,11 @@ impl Driver {
             }
             reports.push(json!({"peer": peer, "status": "OK"}));
         }
+        if let Some((at, meddle)) = self.meddle
+            && at == round
+        {
+            meddle(&self.path(""));
+        }
         let membership =
             self.call(Function::Membership, json!({"run": RUN, "round": round, "reports": reports})).await?;
         assert_eq!(membership["quorum"], true);
@@ -269,6 +281,7 @@ fn environment(folder: &tempfile::TempDir) -> Environment {
     let variables = |name: &str| match name {
         "STEPGRAD_STORE" => Some(format!("file://{}/runs", folder.path().display())),
         "STEPGRAD_DATA" => Some(examples.to_owned()),
+        "STEPGRAD_KEYS" => Some(format!("file://{}/keys", folder.path().display())),
         _ => None,
     };
     Environment::from_variables(variables).unwrap()

@@ -2,19 +2,19 @@
 //! They differ in whose replica and state it is.
 
 mod ground;
+mod published;
 mod robust;
-
-pub(super) use robust::anomalies;
 
 use super::Environment;
 use super::lineage::Made;
 use super::run::Run;
 use crate::aggregation::Mean;
 use crate::optimizers::sgd::State;
-use stepgrad_contract::FunctionError;
+use stepgrad_contract::anomaly::{Anomalies, Anomaly};
 use stepgrad_contract::progress::Sums;
 use stepgrad_contract::tensors::TensorFile;
 use stepgrad_contract::training::Algorithm;
+use stepgrad_contract::{FunctionError, keys};
 
 /// Where an exchange starts from and ends.
 pub(super) struct Places {
@@ -77,13 +77,32 @@ async fn mean(
     round: u32,
     members: &[u32],
 ) -> Result<Option<TensorFile>, FunctionError> {
-    let mut mean = Mean::default();
+    let (mut mean, mut refused) = (Mean::default(), Vec::new());
     for peer in members {
-        let file = Made::Published { round, peer: *peer }.get(environment, run).await?;
-        mean.add(&format!("peer {peer}"), file)?;
+        match published::read(run, environment, round, *peer).await? {
+            Ok(file) => mean.add(&format!("peer {peer}"), file)?,
+            Err(why) => refused.push(Anomaly::new(*peer, why, None)),
+        }
+    }
+    published::check_quorum(run, round, members, &refused)?;
+    if run.training.reports() {
+        let report = Anomalies { anomalous: refused, skipped: None };
+        environment.store.put_document(&keys::anomalies(&run.id, round), &report).await?;
     }
     let mean = mean.finish();
     Ok((mean.sums.samples > 0).then_some(mean))
+}
+
+/// What the exchange of a round found amiss.
+pub(super) async fn anomalies(
+    run: &Run,
+    environment: &Environment,
+    round: u32,
+) -> Result<Anomalies, FunctionError> {
+    match run.training.reports() {
+        true => environment.store.get_document(&keys::anomalies(&run.id, round)).await,
+        false => Ok(Anomalies::default()),
+    }
 }
 
 async fn state_before(

@@ -9,6 +9,7 @@ use super::super::Environment;
 use super::super::lineage::Made;
 use super::super::run::Run;
 use super::ground::Start;
+use super::published;
 use crate::aggregation::{self, Contribution, too_few};
 use stepgrad_contract::anomaly::{Anomalies, Anomaly, Why};
 use stepgrad_contract::progress::Sums;
@@ -25,6 +26,7 @@ pub(super) async fn aggregate(
 ) -> Result<Option<TensorFile>, FunctionError> {
     let rule = &run.training.aggregation;
     let (contributions, mut anomalous) = gather(run, environment, round, members, start).await?;
+    published::check_quorum(run, round, members, &anomalous)?;
     let (left, caught) = (contributions.len(), u32::try_from(anomalous.len()).unwrap_or(u32::MAX));
     let diverged = anomalous.iter().all(|anomaly| anomaly.why == Why::NotFinite);
     if left == 0 && caught > 0 && diverged {
@@ -57,18 +59,6 @@ pub(super) async fn aggregate(
     Ok(one)
 }
 
-/// What the exchange of a round found amiss.
-pub(in crate::handlers) async fn anomalies(
-    run: &Run,
-    environment: &Environment,
-    round: u32,
-) -> Result<Anomalies, FunctionError> {
-    match run.training.aggregation.is_mean() {
-        true => Ok(Anomalies::default()),
-        false => environment.store.get_document(&keys::anomalies(&run.id, round)).await,
-    }
-}
-
 /// Contributions that a rule can look at, and who is left out before.
 async fn gather(
     run: &Run,
@@ -80,7 +70,13 @@ async fn gather(
     let form = aggregation::Form::of(&start.get(environment, run).await?);
     let (mut contributions, mut caught) = (Vec::new(), Vec::new());
     for peer in members {
-        let file = Made::Published { round, peer: *peer }.get(environment, run).await?;
+        let file = match published::read(run, environment, round, *peer).await? {
+            Ok(file) => file,
+            Err(why) => {
+                caught.push(Anomaly::new(*peer, why, None));
+                continue;
+            }
+        };
         // Who has work is known from the schedule; what a file says of its samples is only a claim.
         let (works, empty) = (scheduled(run, round, *peer..=*peer) == 1, file.sums.samples == 0);
         let why = if !works && empty {
