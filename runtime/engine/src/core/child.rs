@@ -231,7 +231,7 @@ impl Core {
             if let Some(output) = output {
                 members.insert("Output".to_owned(), payload(output));
                 members.insert("OutputDetails".to_owned(), json!({"Included": true}));
-                members.insert("RedriveCount".to_owned(), Value::from(0));
+                members.insert("RedriveCount".to_owned(), Value::from(identity.redrives));
                 members.insert("RedriveStatus".to_owned(), Value::from("NOT_REDRIVABLE"));
                 let reason = format!("Execution is {} and cannot be redriven", status.name());
                 members.insert("RedriveStatusReason".to_owned(), Value::from(reason));

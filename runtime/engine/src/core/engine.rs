@@ -38,8 +38,13 @@ pub struct Core {
     pub(super) stats: Stats,
     /// In a replay: how often executions will yet be redriven.
     pub(super) redrives: BTreeMap<Name, u32>,
-    /// In a replay: the execution that has come to an end after which it is redriven.
-    pub(super) held: Option<ExecutionId>,
+    /// In a replay: executions that have come to an end after which they are redriven, and how many commands came
+    /// before.
+    pub(super) held: Vec<(usize, ExecutionId)>,
+    /// Child executions of distributed Maps that did not succeed, as they stood, for their Map may be redriven.
+    pub(super) stranded: BTreeMap<ExecutionId, Execution>,
+    /// The last events of those, by `machine:name`.
+    pub(super) ends: BTreeMap<Name, u64>,
 }
 
 /// What the core has done so far.
@@ -130,7 +135,9 @@ impl Core {
             next_execution: 0,
             stats: Stats::default(),
             redrives: BTreeMap::new(),
-            held: None,
+            held: Vec::new(),
+            stranded: BTreeMap::new(),
+            ends: BTreeMap::new(),
         }
     }
 
@@ -284,6 +291,10 @@ impl Core {
             // A redriven execution goes on with the results that it had.
             Activity::Fork(fork) => {
                 self.next_or_result(&here, frame, fork);
+                return;
+            }
+            Activity::Run(run) => {
+                self.redrive_run(&here, frame, run);
                 return;
             }
             _ => {}
@@ -521,7 +532,7 @@ impl Core {
         error: Option<String>,
         cause: Option<String>,
     ) {
-        if self.hold_at_end(id, status) {
+        if self.hold_at_end(id, status, error.as_deref(), cause.as_deref()) {
             return;
         }
         let Some(execution) = self.executions.get(&id) else { return };

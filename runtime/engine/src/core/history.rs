@@ -74,6 +74,7 @@ event_types! {
     MapRunSucceeded "mapRunSucceeded",
     MapRunFailed "mapRunFailed",
     MapRunAborted "mapRunAborted",
+    MapRunRedriven "mapRunRedriven",
     MapIterationStarted "mapIterationStarted",
     MapIterationSucceeded "mapIterationSucceeded",
     MapIterationFailed "mapIterationFailed",

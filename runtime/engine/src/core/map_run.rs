@@ -57,6 +57,26 @@ pub(super) struct MapRun {
     /// Calls of S3 so far.
     pub(super) calls: u32,
     pub(super) results: Results,
+    /// In a replay, where the run may be redriven: what was started and has not succeeded.
+    pub(super) kept: BTreeMap<usize, Again>,
+    /// Calls of S3 that failed, in such a replay.
+    pub(super) failed: Vec<ObjectRequest>,
+    /// What the run came to, in such a replay.
+    pub(super) result: Option<Payload>,
+    /// What a redrive is to start again.
+    pub(super) again: VecDeque<(usize, Again)>,
+    /// How often it was redriven.
+    pub(super) redrives: u32,
+}
+
+/// What is started again.
+#[derive(Debug, Clone)]
+pub(super) struct Again {
+    pub(super) item: Item,
+    pub(super) input: Payload,
+    pub(super) items: usize,
+    /// The child execution that did not succeed.
+    pub(super) child: ExecutionId,
 }
 
 /// How many items of a distributed Map may fail.
@@ -129,14 +149,71 @@ impl Core {
             }
             Ok(Some(result)) => {
                 self.forget_run(here, &run);
+                if self.is_kept(here.execution) {
+                    // Should the state fail with this result, a redrive goes on with it.
+                    run.result = Some(result.clone());
+                    frame.activity = Activity::Run(run);
+                }
                 let succeeded =
                     self.record_beside(here, frame, EventType::MapRunSucceeded, Details::default());
                 let ended = EventType::MapStateSucceeded;
                 self.record_after(here.execution, succeeded, ended, Details::default(), None);
                 Ok(Work::Result(result))
             }
-            Err(failure) => Err(self.run_failed(here, frame, &run, failure)),
+            Err(failure) => Err(self.run_failed(here, frame, run, failure)),
         }
+    }
+
+    /// Goes on with a Map Run whose state is redriven.
+    pub(super) fn redrive_run(&mut self, here: &Here, mut frame: Frame, mut run: Box<MapRun>) {
+        if let Some(result) = run.result.clone() {
+            if self.is_kept(here.execution) {
+                frame.activity = Activity::Run(run);
+            }
+            self.settle(here, frame, Ok(Work::Result(result)));
+            return;
+        }
+        run.redrives += 1;
+        let details = Details {
+            map_run_arn: Some(run.arn.clone()),
+            redrive_count: Some(run.redrives),
+            ..Details::default()
+        };
+        self.record(here, &mut frame, EventType::MapRunRedriven, details);
+        if let Some(execution) = self.executions.get_mut(&here.execution) {
+            execution.runs.insert(run.event, here.frame);
+        }
+        run.failures = 0;
+        run.results.redriven(run.kept.keys());
+        run.again.extend(std::mem::take(&mut run.kept));
+        for request in std::mem::take(&mut run.failed) {
+            self.ask(here, &mut run, request);
+        }
+        let work = self.drive(here, &mut frame, run);
+        self.settle(here, frame, work);
+    }
+
+    /// Starts again what a redrive starts again: a Standard child goes on from where it failed.
+    fn start_again(
+        &mut self,
+        here: &Here,
+        frame: &Frame,
+        map: &Map,
+        run: &mut MapRun,
+        (index, again): (usize, Again),
+    ) -> Result<(), Failure> {
+        let distributed = map.distributed.as_ref().ok_or_else(Failure::internal)?;
+        let child = match self.redrive_child(here, index, again.child) {
+            Some(child) => child,
+            None => {
+                self.start_item(here, frame, map, distributed, again.item.clone(), again.input.clone())?
+            }
+        };
+        run.running.insert(index, (child, again.items));
+        if self.is_kept(here.execution) {
+            run.kept.insert(index, Again { child, ..again });
+        }
+        Ok(())
     }
 
     /// The failure, after the run's own event and the end of all that it had under way.
@@ -144,14 +221,18 @@ impl Core {
         &mut self,
         here: &Here,
         frame: &mut Frame,
-        run: &MapRun,
+        mut run: Box<MapRun>,
         failure: Failure,
     ) -> Failure {
         let details =
             Details { error: failure.error.clone(), cause: failure.cause.clone(), ..Details::default() };
         self.record(here, frame, EventType::MapRunFailed, details);
-        self.forget_run(here, run);
-        self.cancel_run(here.execution, run);
+        self.forget_run(here, &run);
+        self.cancel_run(here.execution, &run);
+        if self.is_kept(here.execution) {
+            run.stand_by();
+            frame.activity = Activity::Run(run);
+        }
         failure
     }
 
@@ -182,11 +263,19 @@ impl Core {
         let mut ended = false;
         // What is being written is held: no more is made of it until it is safe.
         while run.running.len() < run.limit && run.writes() < MAX_WRITES {
+            if let Some(again) = run.again.pop_front() {
+                self.start_again(here, frame, map, run, again)?;
+                continue;
+            }
             match self.ahead(here, frame, map, run)? {
                 Ahead::Start(item, input, items) => {
                     let distributed = map.distributed.as_ref().ok_or_else(Failure::internal)?;
                     let index = item.index;
+                    let kept = self.is_kept(here.execution).then(|| (item.clone(), input.clone()));
                     let child = self.start_item(here, frame, map, distributed, item, input)?;
+                    if let Some((item, input)) = kept {
+                        run.kept.insert(index, Again { item, input, items, child });
+                    }
                     run.started += 1;
                     run.running.insert(index, (child, items));
                 }
@@ -316,13 +405,15 @@ impl Core {
         let items = run.running.remove(&index).map_or(0, |(_, items)| items);
         if ended.output.is_none() {
             run.failures += items;
+        } else {
+            run.kept.remove(&index);
         }
         let requests = run.results.add(index, ended);
         for request in requests {
             self.ask(&here, &mut run, request);
         }
         let work = if run.exceeded() {
-            Err(self.run_failed(&here, &mut frame, &run, exceeded()))
+            Err(self.run_failed(&here, &mut frame, run, exceeded()))
         } else {
             self.drive(&here, &mut frame, run)
         };
@@ -353,7 +444,11 @@ impl Core {
         }
         let Some((here, mut frame)) = self.take(task.execution, frame) else { return };
         let Activity::Run(mut run) = std::mem::replace(&mut frame.activity, Activity::Work) else { return };
-        let reading = matches!(run.pending.remove(&call), Some(ObjectRequest::Page { .. }));
+        let request = run.pending.remove(&call);
+        let reading = matches!(request, Some(ObjectRequest::Page { .. }));
+        if result.is_err() && self.is_kept(here.execution) {
+            run.failed.extend(request);
+        }
         self.out.push(Command::Record(Record::Objects {
             execution: here.identity.key.clone(),
             run: task.event,
@@ -365,7 +460,7 @@ impl Core {
             Err(TaskError { error: _, cause }) => {
                 let error = if reading { "States.ItemReaderFailed" } else { "States.ResultWriterFailed" };
                 let failure = Failure::of(Some(error.to_owned()), cause);
-                Err(self.run_failed(&here, &mut frame, &run, failure))
+                Err(self.run_failed(&here, &mut frame, run, failure))
             }
             Ok(ObjectReply::Page(page)) => {
                 run.supply.fill(page);
@@ -407,6 +502,13 @@ enum Taken {
 }
 
 impl MapRun {
+    /// Nothing is under way any more: what was is to be started and asked for again, if the run is redriven.
+    pub(super) fn stand_by(&mut self) {
+        self.running.clear();
+        self.failed.extend(std::mem::take(&mut self.pending).into_values());
+        self.kept.extend(std::mem::take(&mut self.again));
+    }
+
     /// Files of results that are being written.
     fn writes(&self) -> usize {
         self.pending.values().filter(|request| matches!(request, ObjectRequest::Put { .. })).count()

@@ -33,7 +33,13 @@ impl Recorded {
     pub(super) fn into_parts(self) -> (BTreeMap<Name, u32>, Expected) {
         (
             self.redrives,
-            Expected { records: self.records, front: None, taken: 0, passed_over: VecDeque::new() },
+            Expected {
+                records: self.records,
+                front: None,
+                taken: 0,
+                passed_over: VecDeque::new(),
+                ends: BTreeMap::new(),
+            },
         )
     }
 }
@@ -70,12 +76,16 @@ pub(super) struct Expected {
     /// Records gone past so far.
     taken: u64,
     passed_over: VecDeque<PassedOver>,
+    /// The last events of executions whose ends were left out.
+    ends: BTreeMap<Name, u64>,
 }
 
-/// Records of these executions are left out until `key` is redriven.
-struct PassedOver {
-    key: Name,
-    ended: BTreeSet<Name>,
+/// What is left out.
+enum PassedOver {
+    /// The records of `key` until it is redriven, and until then those of `ended`.
+    Redriven { key: Name, ended: BTreeSet<Name> },
+    /// The records of an execution until it has ended.
+    Ended(Name),
 }
 
 impl Expected {
@@ -94,7 +104,7 @@ impl Expected {
         loop {
             self.front = self.records.next().transpose()?;
             match &self.front {
-                Some(record) if is_left_out(&mut self.passed_over, record) => {}
+                Some(record) if is_left_out(&mut self.passed_over, &mut self.ends, record) => {}
                 _ => return Ok(()),
             }
         }
@@ -102,15 +112,33 @@ impl Expected {
 
     /// Leaves out the records of `key` until it is redriven, and until then those of `ended`.
     pub(super) fn pass_over(&mut self, key: Name, ended: BTreeSet<Name>) -> Result<(), RecoveryError> {
-        self.passed_over.push_back(PassedOver { key, ended });
+        self.leave_out(PassedOver::Redriven { key, ended })
+    }
+
+    /// Leaves out the records of `key` until it has ended.
+    pub(super) fn pass_over_end(&mut self, key: Name) -> Result<(), RecoveryError> {
+        self.leave_out(PassedOver::Ended(key))
+    }
+
+    /// The last events of executions whose ends were left out since it was asked for.
+    pub(super) fn take_ends(&mut self) -> BTreeMap<Name, u64> {
+        std::mem::take(&mut self.ends)
+    }
+
+    fn leave_out(&mut self, what: PassedOver) -> Result<(), RecoveryError> {
+        self.passed_over.push_back(what);
         match &self.front {
-            Some(record) if is_left_out(&mut self.passed_over, record) => self.advance(),
+            Some(record) if is_left_out(&mut self.passed_over, &mut self.ends, record) => self.advance(),
             _ => Ok(()),
         }
     }
 }
 
-fn is_left_out(passed_over: &mut VecDeque<PassedOver>, record: &Record) -> bool {
+fn is_left_out(
+    passed_over: &mut VecDeque<PassedOver>,
+    ends: &mut BTreeMap<Name, u64>,
+    record: &Record,
+) -> bool {
     // What went wrong on purpose is no event of an execution: what it led to stands in the events.
     let Record::Event { execution, event, .. } = record else {
         return matches!(record, Record::Fault { .. });
@@ -118,14 +146,22 @@ fn is_left_out(passed_over: &mut VecDeque<PassedOver>, record: &Record) -> bool 
     let redriven = event.event_type == EventType::ExecutionRedriven;
     // From the first that was passed over to the last, as each leaves out from what those before it left.
     let mut place = 0;
-    while let Some(PassedOver { key, ended }) = passed_over.get(place) {
-        if redriven && execution == key {
+    while let Some(what) = passed_over.get(place) {
+        let (left_out, is_over) = match what {
+            PassedOver::Redriven { key, .. } if redriven && execution == key => (false, true),
+            PassedOver::Redriven { key, ended } => (execution == key || ended.contains(execution), false),
+            PassedOver::Ended(key) => (execution == key, execution == key && event.event_type.is_end()),
+        };
+        if is_over {
             passed_over.remove(place);
-        } else if execution == key || ended.contains(execution) {
-            return true;
-        } else {
-            place += 1;
         }
+        if left_out {
+            if event.event_type.is_end() {
+                ends.insert(execution.clone(), event.id);
+            }
+            return true;
+        }
+        place += usize::from(!is_over);
     }
     false
 }

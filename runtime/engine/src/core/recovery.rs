@@ -9,14 +9,14 @@
 use super::command::Command;
 use super::engine::Core;
 use super::event::{Event, TaskError, TaskId};
-use super::execution::ExecutionId;
+use super::execution::{Awaiter, ExecutionId};
 use super::frame::Activity;
 use super::history::{Details, EventType, HistoryEvent, Record};
 use super::objects::ObjectCall;
 use super::recorded::{Expected, Recorded};
 use super::timers::Alarm;
 use super::{Settings, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use stepgrad_asl::Payload;
 use stepgrad_asl::program::Program;
 
@@ -111,11 +111,14 @@ impl Replay {
             }
             Some(Record::Event { execution, event, .. }) => {
                 self.core.now = self.core.now.max(event.timestamp);
-                if event.event_type == EventType::ExecutionRedriven {
-                    let Some(id) = self.core.names.get(&**execution).copied() else {
-                        return Err(self.diverged("an execution that was never started"));
-                    };
-                    self.core.redrive(id, &event.clone());
+                // That of a distributed Map's child follows from its Map's.
+                if event.event_type == EventType::ExecutionRedriven
+                    && let Some(id) = self.core.names.get(&**execution).copied()
+                {
+                    let last = event.previous_event_id;
+                    let ends = self.expected.take_ends();
+                    self.core.ends.extend(ends);
+                    self.core.redrive(id, last);
                     return self.compare();
                 }
             }
@@ -144,25 +147,29 @@ impl Replay {
         {
             return Err(self.diverged("no call of S3 under way that it belongs to"));
         }
-        match self.core.held.take() {
-            Some(id) => self.pass_over(id),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Leaves out what the end of an execution led to that will be redriven: its own records until then, and the ends
     /// of the executions it waited for.
     fn pass_over(&mut self, id: ExecutionId) -> Result<(), RecoveryError> {
-        let Some(key) = self.core.executions.get(&id).map(|running| running.identity.key.clone()) else {
-            return Err(self.diverged("an execution that has ended"));
+        let Some(running) = self.core.executions.get(&id) else {
+            // A child that has come to its end with its Map.
+            return Ok(());
         };
+        let key = running.identity.key.clone();
+        if matches!(running.awaited_by, Some(Awaiter::Map(..))) {
+            let ended = self.core.strand_child(id);
+            for ended in ended {
+                self.expected.pass_over_end(ended)?;
+            }
+            return self.expected.pass_over_end(key);
+        }
         let refused = |reason: String| RecoveryError::NotRedrivable { execution: key.to_string(), reason };
         if let Some(reason) = self.core.never_redriven(id) {
             return Err(refused(reason.to_owned()));
         }
-        let ended = self.core.strand(id).map_err(|map| {
-            refused(format!("it failed in the distributed Map {map:?}, whose child executions cannot be redriven; start a new execution"))
-        })?;
+        let ended = self.core.strand(id);
         self.expected.pass_over(key, ended)
     }
 
@@ -265,7 +272,15 @@ impl Replay {
 
     /// What the core wrote has to be what was recorded; what goes beyond the records is owed.
     fn compare(&mut self) -> Result<(), RecoveryError> {
-        for command in std::mem::take(&mut self.core.out) {
+        let mut held: VecDeque<_> = std::mem::take(&mut self.core.held).into();
+        let commands = std::mem::take(&mut self.core.out);
+        let count = commands.len();
+        for (place, command) in commands.into_iter().enumerate() {
+            while held.front().is_some_and(|(before, _)| *before <= place)
+                && let Some((_, id)) = held.pop_front()
+            {
+                self.pass_over(id)?;
+            }
             match command {
                 Command::Record(record) => match self.expected.front() {
                     None => self.owed.push(Command::Record(record)),
@@ -279,6 +294,10 @@ impl Replay {
                 Command::Finished { name, .. } if !self.core.names.contains_key(&*name) => {}
                 finished @ Command::Finished { .. } => self.owed.push(finished),
             }
+        }
+        debug_assert!(held.iter().all(|(before, _)| *before <= count), "held after a command");
+        for (_, id) in held {
+            self.pass_over(id)?;
         }
         Ok(())
     }

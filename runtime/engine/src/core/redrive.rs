@@ -10,12 +10,15 @@
 //!   iterations, which the failure had ended; a Wait goes on until the time it had been waiting for
 //! - the execution's own timeout starts anew
 //!
-//! Not built: redriving the child executions of a distributed Map. An execution that failed in one is refused.
+//! A distributed Map that failed goes on with its Map Run (MapRunRedriven; AWS: "Redriving Map Runs"): child executions
+//! that succeeded keep their results; Standard ones that did not are redriven themselves, so they are kept as they stood
+//! when they ended; Express ones are started anew; items that were not started are. So it is with calls of S3 that
+//! failed. A task that started an execution with a fixed Name finds that the name is used: on AWS too.
 
 use super::arena::FrameId;
 use super::command::Command;
-use super::engine::{Core, Here, Ready};
-use super::execution::{ExecutionId, Identity, Status};
+use super::engine::{Core, Ended, Here, Ready};
+use super::execution::{Awaiter, ExecutionId, Identity, Status};
 use super::failure::Failure;
 use super::frame::{Activity, Frame};
 use super::history::{Details, EventType, HistoryEvent, Record};
@@ -95,27 +98,87 @@ impl Core {
                 .is_some_and(|running| self.redrives.contains_key(&running.identity.key))
     }
 
+    /// Whether the execution may be redriven, by itself or with the distributed Map that it is a child of.
+    pub(super) fn is_kept(&self, execution: ExecutionId) -> bool {
+        !self.redrives.is_empty() && (self.will_be_redriven(execution) || self.is_kept_child(execution))
+    }
+
+    /// Whether it is a Standard child of a distributed Map that may be redriven.
+    fn is_kept_child(&self, execution: ExecutionId) -> bool {
+        let Some(running) = self.executions.get(&execution) else { return false };
+        match running.awaited_by {
+            Some(Awaiter::Map(parent, ..)) => {
+                running.identity.machine_type == MachineType::Standard && self.is_kept(parent)
+            }
+            _ => false,
+        }
+    }
+
+    fn is_map_child(&self, execution: ExecutionId) -> bool {
+        let running = self.executions.get(&execution);
+        running.is_some_and(|running| matches!(running.awaited_by, Some(Awaiter::Map(..))))
+    }
+
     /// Keeps what stands when a failure ends an execution that will be redriven. False where somebody still catches it.
     pub(super) fn hold_at_failure(&mut self, here: &Here, frame: &mut Frame, failure: &Failure) -> bool {
-        if !self.will_be_redriven(here.execution) || !self.is_final(here, frame, failure) {
+        let is_child = self.is_map_child(here.execution);
+        let kept =
+            if is_child { self.is_kept_child(here.execution) } else { self.will_be_redriven(here.execution) };
+        if !kept || !self.is_final(here, frame, failure) {
             return false;
         }
-        if !matches!(frame.activity, Activity::Fork(_)) {
+        if !matches!(frame.activity, Activity::Fork(_) | Activity::Run(_)) {
             let is_fail = here.state(frame).is_ok_and(|state| matches!(state.kind, Kind::Fail(_)));
             frame.activity = if is_fail { Activity::Enter } else { Activity::Work };
         }
-        self.held = Some(here.execution);
+        if is_child {
+            let (error, cause) = (failure.error.as_deref(), failure.cause.as_deref());
+            self.hold_child(here.execution, Status::Failed, error, cause);
+        } else {
+            self.held.push((self.out.len(), here.execution));
+        }
         true
     }
 
     /// The same for an end from outside.
-    pub(super) fn hold_at_end(&mut self, execution: ExecutionId, status: Status) -> bool {
-        let from_outside = matches!(status, Status::TimedOut | Status::Aborted);
-        if from_outside && self.will_be_redriven(execution) {
-            self.held = Some(execution);
-            return true;
+    pub(super) fn hold_at_end(
+        &mut self,
+        execution: ExecutionId,
+        status: Status,
+        error: Option<&str>,
+        cause: Option<&str>,
+    ) -> bool {
+        if !matches!(status, Status::TimedOut | Status::Aborted) {
+            return false;
         }
-        false
+        if self.is_map_child(execution) {
+            let kept = self.is_kept_child(execution);
+            if kept {
+                self.hold_child(execution, status, error, cause);
+            }
+            return kept;
+        }
+        let kept = self.will_be_redriven(execution);
+        if kept {
+            self.held.push((self.out.len(), execution));
+        }
+        kept
+    }
+
+    /// Keeps a child as it stands, and tells its Map how it ended.
+    fn hold_child(&mut self, id: ExecutionId, status: Status, error: Option<&str>, cause: Option<&str>) {
+        self.held.push((self.out.len(), id));
+        let Some(execution) = self.executions.get(&id) else { return };
+        let Some(Awaiter::Map(parent, frame, index)) = execution.awaited_by else { return };
+        let ended = Box::new(Ended {
+            identity: Arc::clone(&execution.identity),
+            status,
+            output: None,
+            error: error.map(str::to_owned),
+            cause: cause.map(str::to_owned),
+            at: self.now,
+        });
+        self.ready.push_back(Ready::Item { map: (parent, frame), index, child: id, ended });
     }
 
     /// Whether no scope around the frame's tries again or catches.
@@ -139,29 +202,25 @@ impl Core {
     }
 
     /// Ends what an execution that is held has under way; the executions that ended with it.
-    ///
-    /// # Errors
-    /// The name of a distributed Map that stands in the way.
-    pub(super) fn strand(&mut self, id: ExecutionId) -> Result<BTreeSet<Name>, Name> {
+    pub(super) fn strand(&mut self, id: ExecutionId) -> BTreeSet<Name> {
         self.ready.retain(|ready| !matches!(ready, Ready::Frame(execution, _) if *execution == id));
-        let Some(mut execution) = self.executions.remove(&id) else { return Ok(BTreeSet::new()) };
+        let Some(mut execution) = self.executions.remove(&id) else { return BTreeSet::new() };
         if let Some(timer) = execution.timer.take() {
             self.timers.cancel(timer);
         }
-        let machine = Arc::clone(&execution.identity.machine);
-        let mut in_the_way = None;
         let mut runs = Vec::new();
+        let mut children = Vec::new();
         for (_, frame) in execution.frames.iter_mut() {
-            let state = frame.current(&machine.program);
             frame.attempt = 0;
             frame.tries.clear();
             match &mut frame.activity {
                 Activity::Enter => continue,
-                Activity::Work => {}
+                Activity::Work | Activity::Task(_) => {}
                 Activity::Wait(timer) | Activity::Retry(timer) => self.timers.cancel(*timer),
-                Activity::Task(_) => {}
-                Activity::Run(_) => {
-                    in_the_way = state.map(|state| state.name.clone());
+                Activity::Run(run) => {
+                    children.extend(run.running.values().map(|(child, _)| *child));
+                    run.stand_by();
+                    frame.visits += 1;
                     continue;
                 }
                 Activity::Fork(fork) => {
@@ -171,11 +230,6 @@ impl Core {
                     }
                 }
             }
-            if let Some(Kind::Map(map)) = state.map(|state| &state.kind)
-                && map.distributed.is_some()
-            {
-                in_the_way = state.map(|state| state.name.clone());
-            }
             // Another coordinate of chance: names that are drawn differ from those before.
             frame.visits += 1;
             if let Activity::Task(run) = std::mem::replace(&mut frame.activity, Activity::Work) {
@@ -183,20 +237,62 @@ impl Core {
             }
         }
         execution.tasks.clear();
+        execution.runs.clear();
         self.executions.insert(id, execution);
         for run in runs {
             self.cancel_task(id, &run);
         }
-        let ended = self.out.drain(..).filter_map(|command| match command {
+        let mut with_it = BTreeSet::new();
+        for child in children {
+            let Some(running) = self.executions.get(&child) else { continue };
+            if running.identity.machine_type == MachineType::Standard {
+                with_it.insert(running.identity.key.clone());
+                with_it.append(&mut self.strand_child(child));
+            } else {
+                self.abort(child, None, None);
+            }
+        }
+        with_it.extend(self.out.drain(..).filter_map(|command| match command {
             Command::Record(Record::Event { execution, .. }) => Some(execution),
             _ => None,
-        });
-        let ended = ended.collect();
-        in_the_way.map_or(Ok(ended), Err)
+        }));
+        with_it
     }
 
-    /// Goes on with an execution that was held, by the recorded event `redriven`.
-    pub(super) fn redrive(&mut self, id: ExecutionId, redriven: &HistoryEvent) {
+    /// The same for a child of a distributed Map: its Map may redrive it.
+    pub(super) fn strand_child(&mut self, id: ExecutionId) -> BTreeSet<Name> {
+        let ended = self.strand(id);
+        if let Some(execution) = self.executions.remove(&id) {
+            self.names.remove(&*execution.identity.key);
+            self.stranded.insert(id, execution);
+        }
+        ended
+    }
+
+    /// Redrives a child that was kept, for an item of the Map Run in `here`; `None` where it was not, or where its
+    /// history is full.
+    pub(super) fn redrive_child(
+        &mut self,
+        here: &Here,
+        index: usize,
+        id: ExecutionId,
+    ) -> Option<ExecutionId> {
+        let mut execution = self.stranded.remove(&id)?;
+        let last = self.ends.remove(&execution.identity.key)?;
+        if last + 1 >= limits::MAX_EVENTS {
+            return None;
+        }
+        // What it told its Map is over.
+        self.ready.retain(|ready| !matches!(ready, Ready::Item { child, .. } if *child == id));
+        execution.awaited_by = Some(Awaiter::Map(here.execution, here.frame, index));
+        self.names.insert(execution.identity.key.to_string(), id);
+        self.executions.insert(id, execution);
+        self.redrive(id, last);
+        Some(id)
+    }
+
+    /// Goes on with an execution that was held, after its event `last`.
+    pub(super) fn redrive(&mut self, id: ExecutionId, last: u64) {
         let Some(execution) = self.executions.get_mut(&id) else { return };
         let identity = &*execution.identity;
         if let Some(left) = self.redrives.get_mut(&identity.key) {
@@ -213,10 +309,9 @@ impl Core {
         });
         execution.deadline = timeout.map(|timeout| self.now.saturating_add(timeout));
         execution.timer = execution.deadline.map(|deadline| self.timers.set(deadline, Alarm::Execution(id)));
-        execution.last_event = redriven.id.saturating_sub(1);
+        execution.last_event = last;
         let details = Details { redrive_count: Some(execution.identity.redrives), ..Details::default() };
-        let event =
-            self.record_after(id, redriven.previous_event_id, EventType::ExecutionRedriven, details, None);
+        let event = self.record_after(id, last, EventType::ExecutionRedriven, details, None);
         let Some(execution) = self.executions.get_mut(&id) else { return };
         let mut again: Vec<FrameId> = Vec::new();
         for (frame, standing) in execution.frames.iter_mut() {

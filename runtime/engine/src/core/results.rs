@@ -128,6 +128,23 @@ impl Results {
         file.flush(bucket, prefix, lines).into_iter().collect()
     }
 
+    /// The run is redriven: these child executions have no result any more, and what was written of failures is
+    /// written anew.
+    pub(super) fn redriven<'a>(&mut self, unsuccessful: impl Iterator<Item = &'a usize>) {
+        for index in unsuccessful {
+            if let Some(result) = self.kept.remove(index) {
+                self.bytes -= result.text().len() + 1;
+            }
+        }
+        if let Some(export) = &mut self.export {
+            let failed = &mut export.failed;
+            failed.entries.clear();
+            failed.parts.clear();
+            failed.bytes = 0;
+            export.phase = Phase::Running;
+        }
+    }
+
     /// All child executions have ended: what is to be written now.
     pub(super) fn finish(&mut self, arn: &str) -> Vec<ObjectRequest> {
         let Some(export) = &mut self.export else { return Vec::new() };
@@ -242,7 +259,7 @@ fn described(ended: &Ended) -> Value {
         "Input": identity.input.text(),
         "InputDetails": {"Included": true},
         "Name": identity.name,
-        "RedriveCount": 0,
+        "RedriveCount": identity.redrives,
         "StartDate": timestamp::format(identity.started_at),
         "StateMachineArn": identity.machine.arn,
         "Status": status,

@@ -132,3 +132,29 @@ fn a_run_that_was_killed_goes_on_and_reads_nothing_twice() {
         assert_eq!(result.output.unwrap()["map"], expected.output.as_ref().unwrap()["map"]);
     }
 }
+
+#[test]
+fn a_map_run_that_could_not_read_is_redriven_when_it_can() {
+    let folder = folder(&[]);
+    let store = || Some(Arc::new(S3Folder::new(folder.path())) as Arc<dyn ObjectStore>);
+    let mut definition = definition();
+    definition["StartAt"] = json!("Map");
+    definition["States"]["Map"]["ItemReader"] = json!({"Resource": "arn:aws:states:::s3:getObject",
+        "ReaderConfig": {"InputType": "JSON"}, "Parameters": {"Bucket": "b", "Key": "late.json"}});
+    for state in ["Put", "Wait"] {
+        definition["States"].as_object_mut().unwrap().remove(state);
+    }
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("history");
+    let failed = go(&definition, store(), &Log::New(path.clone())).result;
+    assert_eq!(failed.error.as_deref(), Some("States.ItemReaderFailed"));
+    std::fs::write(folder.path().join("b/late.json"), "[1, 2]").unwrap();
+    let report = go(&definition, store(), &Log::Redrive(path));
+    assert_eq!(report.result.status, Status::Succeeded, "{:?}", report.result);
+    let manifest =
+        report.result.output.unwrap()["map"]["ResultWriterDetails"]["Key"].as_str().unwrap().to_owned();
+    let manifest = std::fs::read(folder.path().join("b").join(manifest)).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!(manifest["ResultFiles"]["FAILED"], json!([]));
+    assert_eq!(manifest["ResultFiles"]["SUCCEEDED"].as_array().unwrap().len(), 1);
+}

@@ -144,14 +144,25 @@ impl Core {
             pending: BTreeMap::new(),
             calls: 0,
             results: Results::kept(transformation),
+            kept: BTreeMap::new(),
+            failed: Vec::new(),
+            result: None,
+            again: VecDeque::new(),
+            redrives: 0,
+        };
+        // A redrive of a run that could not begin begins it.
+        let refuse = |core: &mut Self, frame: &mut Frame, run: MapRun, failure: Failure| {
+            let failure = core.run_failed(here, frame, Box::new(run), failure);
+            frame.activity = Activity::Work;
+            Err(failure)
         };
         let results = match results {
             Ok(results) => results,
-            Err(failure) => return Err(self.run_failed(here, frame, &run, failure)),
+            Err(failure) => return refuse(self, frame, run, failure),
         };
         if max_items < 0 {
             let failure = Failure::new("States.ItemReaderFailed", "field MaxItems must be positive");
-            return Err(self.run_failed(here, frame, &run, failure));
+            return refuse(self, frame, run, failure);
         }
         if let Some(execution) = self.executions.get_mut(&here.execution) {
             execution.runs.insert(event, here.frame);

@@ -1,13 +1,17 @@
 //! An execution that ended badly goes on from where it failed.
 
 use super::machines::{machines, steps};
-use super::simulation::{START, Simulation, programs};
+use super::simulation::{START, Simulation};
 use crate::core::history::{EventType, Record};
 use crate::core::redrive::{RedriveError, redriven};
-use crate::core::{Event, Invocation, RecoveryError, Settings, Status, TaskError, recover};
+use crate::core::{Command, Core, Event, Invocation, RecoveryError, Settings, Status, TaskError, recover};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use stepgrad_asl::Payload;
+use stepgrad_asl::document::MachineType;
+use stepgrad_asl::program::Program;
 
+const CASES: u32 = 48;
 const KEY: &str = "machine:run";
 
 fn good(invocation: &Invocation) -> Result<Value, TaskError> {
@@ -45,14 +49,13 @@ fn with_redrive(run: &Simulation) -> Vec<Record> {
     records
 }
 
-/// Machines in which nothing is caught, and no Map is distributed.
+/// Machines in which nothing is caught.
 fn without_catch(value: &mut Value) {
     match value {
         Value::Object(members) => {
             if let Some(catch) = members.get_mut("Catch") {
                 catch[0]["ErrorEquals"] = json!(["Another"]);
             }
-            members.remove("ProcessorConfig");
             members.values_mut().for_each(without_catch);
         }
         Value::Array(elements) => elements.iter_mut().for_each(without_catch),
@@ -66,7 +69,7 @@ fn count(records: &[Record], wanted: EventType) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: CASES, ..ProptestConfig::default() })]
 
     #[test]
     fn a_redriven_run_comes_to_the_end_of_one_that_did_not_fail(
@@ -180,15 +183,169 @@ fn a_timeout_starts_anew_and_a_wait_does_not() {
     assert_eq!((redriven.result(KEY).status, redriven.now), (Status::Succeeded, START + 15_000));
 }
 
+/// A distributed Map whose items call `first` and then the function that the item names, two at a time.
+fn distributed(kind: &str) -> Value {
+    let mut named = task("?", &json!({"ResultPath": null, "End": true}));
+    named["Parameters"] = json!({"FunctionName.$": "$.call"});
+    let mut first = task("first", &json!({"ResultPath": null, "Next": "Named"}));
+    if kind == "STANDARD" {
+        named["Parameters"]["Payload"] = json!({"redrives.$": "$$.Execution.RedriveCount"});
+    } else {
+        // An Express execution is never redriven, and knows no count.
+        first["Parameters"] = json!({"FunctionName": "first"});
+    }
+    json!({"StartAt": "M", "States": {"M": {"Type": "Map", "Label": "each", "MaxConcurrency": 2, "End": true, "ItemProcessor": {
+        "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": kind}, "StartAt": "First", "States": {
+        "First": first, "Named": named}}}}})
+}
+
+/// The children of a distributed Map, by the function that their item names.
+fn children(records: &[Record]) -> Vec<(String, String)> {
+    let started = records.iter().filter_map(|record| match record {
+        Record::Event { execution, event, .. }
+            if execution.contains('/') && event.event_type == EventType::ExecutionStarted =>
+        {
+            let call = event.details.input.as_ref()?.value()["call"].as_str()?.to_owned();
+            Some((call, execution.to_string()))
+        }
+        _ => None,
+    });
+    started.collect()
+}
+
+#[test]
+fn of_a_distributed_map_only_what_did_not_succeed_is_run_again() {
+    for kind in ["STANDARD", "EXPRESS"] {
+        let machines = [("machine", distributed(kind))];
+        let input = json!([{"call": "good"}, {"call": "bad"}, {"call": "later"}, {"call": "last"}]);
+        let run = finish(Simulation::start(&machines, input.clone(), 3), &broken, 1_000);
+        let result = run.result(KEY);
+        assert_eq!(result.error.as_deref(), Some("States.ExceedToleratedFailureThreshold"));
+        let before = children(&run.records);
+        assert!(before.len() < 4, "{kind}: not all were started: {before:?}");
+        let records = with_redrive(&run);
+        let redriven = finish(Simulation::recovered(&machines, &records, run.now, 4), &good, 1_000);
+        assert_eq!(redriven.result(KEY).output, Some(input), "{kind} {:?}", redriven.result(KEY));
+        let own: Vec<&str> = redriven.types(KEY).split_off(run.types(KEY).len());
+        let expected = [
+            "ExecutionRedriven",
+            "MapRunRedriven",
+            "MapRunSucceeded",
+            "MapStateSucceeded",
+            "MapStateExited",
+            "ExecutionSucceeded",
+        ];
+        assert_eq!(own, expected);
+        let again = redriven.records.iter().find_map(|record| match record {
+            Record::Event { event, .. } if event.event_type == EventType::MapRunRedriven => Some(event),
+            _ => None,
+        });
+        let details = &again.unwrap().to_value()["mapRunRedrivenEventDetails"];
+        assert!(
+            details["redriveCount"] == 1 && details["mapRunArn"].as_str().unwrap().contains("machine/each:")
+        );
+        // What succeeded is not called again; the child that failed goes on, or is started anew.
+        let bad = &before.iter().find(|(call, _)| call == "bad").unwrap().1;
+        let calls = |function: &str| redriven.calls.iter().filter(|call| call.function == function).count();
+        let call = redriven.calls.iter().find(|call| call.function == "bad").unwrap();
+        if kind == "STANDARD" {
+            assert!(redriven.types(bad).ends_with(&["TaskStateExited", "ExecutionSucceeded"]));
+            assert_eq!(redriven.types(bad).iter().filter(|kind| **kind == "ExecutionRedriven").count(), 1);
+            assert_eq!(call.payload.value()["redrives"], 1);
+            assert_eq!(children(&redriven.records).len(), 4);
+            // Those that did not come to it, or were cut off.
+            assert!(calls("first") <= 3 && calls("bad") == 1);
+        } else {
+            assert!(!redriven.types(bad).contains(&"ExecutionRedriven"));
+            let after = children(&redriven.records);
+            assert_eq!(after.iter().filter(|(call, _)| call == "bad").count(), 2);
+        }
+        // Once more from every cut after the redrive.
+        for cut in records.len()..redriven.records.len() {
+            let killed = Simulation::recovered(&machines, &redriven.records[..cut], run.now, 5);
+            let killed = finish(killed, &good, 1_000);
+            assert_eq!(killed.result(KEY), redriven.result(KEY), "{kind}, cut after {cut}");
+        }
+    }
+}
+
+#[test]
+fn a_map_run_can_be_redriven_again_and_stopped_meanwhile() {
+    let machines = [("machine", distributed("STANDARD"))];
+    let input = json!([{"call": "good"}, {"call": "bad"}, {"call": "bad"}]);
+    let mut run = finish(Simulation::start(&machines, input.clone(), 3), &broken, 1_000);
+    for _ in 0..2 {
+        let records = with_redrive(&run);
+        run = finish(Simulation::recovered(&machines, &records, run.now, 4), &broken, 1_000);
+        assert_eq!(run.result(KEY).error.as_deref(), Some("States.ExceedToleratedFailureThreshold"));
+    }
+    // Stopped while children run.
+    let mut stopped = Simulation::recovered(&machines, &with_redrive(&run), run.now, 4);
+    stopped = finish(stopped, &good, 2);
+    stopped.step(Event::Abort { execution: None, error: None, cause: None });
+    assert_eq!(stopped.result(KEY).status, Status::Aborted);
+    let records = with_redrive(&stopped);
+    let end = finish(Simulation::recovered(&machines, &records, stopped.now, 4), &good, 1_000);
+    assert_eq!(end.result(KEY).output, Some(input));
+    let counts: Vec<u64> = end
+        .records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Event { event, .. } if event.event_type == EventType::MapRunRedriven => {
+                event.details.redrive_count.map(u64::from)
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(counts, [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_fixed_name_is_used_once_by_a_redriven_task_too() {
+    let start = json!({"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2", "TimeoutSeconds": 60,
+        "Parameters": {"StateMachineArn": "child", "Name": "fixed"}, "End": true});
+    let child = json!({"StartAt": "T", "States": {"T": task("bad", &json!({"End": true}))}});
+    let machine = |start: &Value| {
+        [("machine", json!({"StartAt": "S", "States": {"S": start}})), ("child", child.clone())]
+    };
+    let fixed = machine(&start);
+    let run = finish(Simulation::start(&fixed, json!({}), 1), &broken, 1_000);
+    let again = finish(Simulation::recovered(&fixed, &with_redrive(&run), run.now, 1), &good, 1_000);
+    let error = again.result(KEY).error.as_deref();
+    assert_eq!(error, Some("StepFunctions.ExecutionAlreadyExistsException"));
+    // A name that tells the redrives apart is what helps.
+    let mut drawn = start;
+    drawn["Parameters"] =
+        json!({"StateMachineArn": "child", "Name.$": "States.Format('n-{}', $$.Execution.RedriveCount)"});
+    let drawn = machine(&drawn);
+    let run = finish(Simulation::start(&drawn, json!({}), 1), &broken, 1_000);
+    let again = finish(Simulation::recovered(&drawn, &with_redrive(&run), run.now, 1), &good, 1_000);
+    assert_eq!(again.result(KEY).status, Status::Succeeded);
+}
+
 #[test]
 fn what_cannot_be_redriven_is_refused() {
-    let distributed = json!({"Type": "Map", "Label": "each", "ItemProcessor": {
-        "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "F",
-        "States": {"F": {"Type": "Fail", "Error": "E"}}}, "End": true});
-    let machines = [("machine", json!({"StartAt": "M", "States": {"M": distributed}}))];
-    let run = finish(Simulation::start(&machines, json!([1]), 1), &good, 1_000);
-    let error = recover(programs(&machines), 7, Settings::default(), with_redrive(&run), START).unwrap_err();
-    assert!(matches!(error, RecoveryError::NotRedrivable { .. }), "{error}");
+    let machines = [("machine", json!({"StartAt": "F", "States": {"F": {"Type": "Fail", "Error": "E"}}}))];
+    let express = || {
+        let text = machines[0].1.to_string();
+        let program = Program::load(&text, MachineType::Express).unwrap();
+        std::collections::BTreeMap::from([("machine".to_owned(), program)])
+    };
+    let mut core = Core::new(express(), 7, Settings::default());
+    let mut commands = Vec::new();
+    let start =
+        Event::Start { machine: "machine".to_owned(), name: "run".to_owned(), input: Payload::empty() };
+    core.step(start, START, &mut commands);
+    let mut records: Vec<Record> = commands
+        .into_iter()
+        .filter_map(|command| match command {
+            Command::Record(record) => Some(record),
+            _ => None,
+        })
+        .collect();
+    records.push(redriven(all(&records), KEY, START).unwrap());
+    let error = recover(express(), 7, Settings::default(), records, START).unwrap_err();
+    assert!(error.to_string().contains("an Express execution cannot be redriven"), "{error}");
     let machines = [("machine", json!({"StartAt": "S", "States": {"S": {"Type": "Succeed"}}}))];
     let run = finish(Simulation::start(&machines, json!([1]), 1), &good, 1_000);
     assert_eq!(redriven(all(&run.records), KEY, START), Err(RedriveError::Succeeded));
