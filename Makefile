@@ -7,7 +7,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 STEPGRAD = $(or $(CARGO_TARGET_DIR),target)/debug/stepgrad
 
-.PHONY: run test setup build bench bench-engines fuzz lint clean
+.PHONY: run test setup build chaos bench bench-engines fuzz lint clean
 
 run: build
 	$(STEPGRAD) run examples/digits.yaml
@@ -20,7 +20,12 @@ setup:
 	$(PYTHON) setup/libtorch.py
 
 build: setup
-	$(CARGO) build --workspace --locked
+	$(CARGO) build --workspace --bins --examples --locked
+
+# Random faults over every topology: SEEDS of each, all of which must end in the baseline's weights.
+SEEDS ?= 500
+chaos: build
+	STEPGRAD_CHAOS_SEEDS=$(SEEDS) $(CARGO) test --locked -p stepgrad-tests --test chaos
 
 # Time of a run against its pure gradient computation, and calls per second of the engine.
 bench: setup

@@ -158,3 +158,50 @@ fn a_peer_whose_work_fails_for_good_is_left_out_of_the_round_and_comes_back() {
     assert_eq!(rounds[lost]["lost"].as_array().unwrap().len(), 1);
     assert!(rounds[lost + 1..].iter().any(|round| round["members"] == 3), "the peer is back later");
 }
+
+/// A training with every kind of step and few events, and the id of its run.
+fn few_events(folder: &Path, topology: &str) -> String {
+    let spec = small_spec(topology, "gradient_averaging", "{batches: 1}", 2)
+        .replace("samples: 240", "samples: 18")
+        .replace("epochs: 3", "epochs: 1")
+        .replace("batch_size: 16", "batch_size: 8");
+    std::fs::write(folder.join("train.yaml"), spec).unwrap();
+    let run = stepgrad(folder, &["run", "train.yaml", "-o", "json"]).exits(0).json();
+    run["run"].as_str().unwrap().to_owned()
+}
+
+/// Repeats `run` under `faults`, which must end in the same weights; gives how often they fired.
+fn again(folder: &Path, run: &str, faults: &str) -> u64 {
+    let expect = "expect: {status: SUCCEEDED, same_weights_as: baseline}";
+    std::fs::write(folder.join("faults.yaml"), format!("version: 1\nfaults:\n{faults}\n{expect}\n")).unwrap();
+    let told = stepgrad(folder, &["rerun", run, "--faults", "faults.yaml", "-o", "json"]).exits(0).json();
+    let fired = &told["comparison"]["fired"];
+    fired.as_object().unwrap().values().map(|times| times.as_u64().unwrap()).sum()
+}
+
+#[test]
+fn an_engine_killed_at_every_event_ends_in_the_same_weights() {
+    for topology in ["peer_to_peer", "parameter_server"] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = few_events(folder.path(), topology);
+        let history = folder.path().join("runs").join(&run).join("history.jsonl");
+        let events = std::fs::read_to_string(history).unwrap().lines().count();
+        assert!(events > 80, "{events}");
+        let faults = format!("  - {{id: dies, kill_engine: {{events: 1..{events}}}}}");
+        // At the last event the run has ended; whether the command has is another matter.
+        assert!(again(folder.path(), &run, &faults) >= events as u64 - 1);
+    }
+}
+
+#[test]
+fn functions_killed_in_every_call_end_in_the_same_weights() {
+    for topology in ["peer_to_peer", "parameter_server"] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = few_events(folder.path(), topology);
+        for moment in ["before", "during", "after"] {
+            let faults = format!("  - {{id: dies, at: {{attempt: 0}}, kill: {{when: {moment}}}}}");
+            // Two peers with a batch each: prepare, initialise, the round's calls, finish.
+            assert!(again(folder.path(), &run, &faults) >= 8, "{topology} {moment}");
+        }
+    }
+}

@@ -41,6 +41,8 @@ enum Verb {
     Run(verbs::run::Args),
     /// Repeat a run of this computer, while things go wrong, and compare.
     Rerun(verbs::rerun::Args),
+    /// Repeat a run under random faults, seed by seed: all must end in its weights.
+    Chaos(verbs::chaos::Args),
     /// List, show and compare the records of runs.
     #[command(subcommand)]
     Runs(verbs::runs::Verb),
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Verb::Compile(args) => verbs::compile::run(&args, command.output),
         Verb::Run(args) => verbs::run::run(&args, command.output),
         Verb::Rerun(args) => verbs::rerun::run(&args, command.output),
+        Verb::Chaos(args) => verbs::chaos::run(&args, command.output),
         Verb::Runs(verb) => verbs::runs::run(&verb, command.output),
         Verb::Keys(verb) => verbs::keys::run(&verb, command.output),
         Verb::Asl(verb) => verbs::asl::run(&verb, command.output),

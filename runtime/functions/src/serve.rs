@@ -8,6 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use lambda_runtime_api_client::{PooledClient, body::Body, build_request};
 use serde_json::Value;
@@ -39,11 +40,23 @@ pub enum ServeError {
     Api(lambda_runtime::Error),
 }
 
+/// What is done with an event; [`handlers::dispatch`] but for tests that show what becomes of a wrong one.
+pub type Step = for<'a> fn(Function, &'a Environment, Value) -> BoxFuture<'a, Result<Value, FunctionError>>;
+
 /// Serves the function that the environment variables `get` name.
 ///
 /// # Errors
 /// If this is no execution environment of Lambda, the function cannot start, or the Runtime API is gone.
 pub async fn serve(get: impl Fn(&str) -> Option<String>) -> Result<(), ServeError> {
+    serve_with(get, |function, environment, event| handlers::dispatch(function, environment, event).boxed())
+        .await
+}
+
+/// Likewise with another step in the handlers' place.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_with(get: impl Fn(&str) -> Option<String>, step: Step) -> Result<(), ServeError> {
     if let Some(missing) = VARIABLES.into_iter().find(|name| get(name).is_none()) {
         return Err(ServeError::NotInLambda(missing));
     }
@@ -60,7 +73,7 @@ pub async fn serve(get: impl Fn(&str) -> Option<String>) -> Result<(), ServeErro
         async move {
             let mut call = call(function, &event);
             let before = environment.store.traffic();
-            let reply = guard(function, handlers::dispatch(function, &environment, event.payload)).await;
+            let reply = guard(function, step(function, &environment, event.payload)).await;
             call.traffic = environment.store.traffic().since(&before);
             call.error = reply.as_ref().err().map(|error| error.kind.name().to_owned());
             log(&call);

@@ -1,6 +1,7 @@
 //! The verbs, one file each: what it takes, and what it does.
 
 pub(crate) mod asl;
+pub(crate) mod chaos;
 pub(crate) mod check;
 pub(crate) mod compile;
 pub(crate) mod completions;

@@ -140,7 +140,7 @@ fn load(path: &Path, baseline: &Path, before: &Run, format: Format) -> Result<Lo
 }
 
 /// What there is in a run, from its record.
-fn universe(folder: &Path, run: &Run) -> Result<Universe, Failure> {
+pub(super) fn universe(folder: &Path, run: &Run) -> Result<Universe, Failure> {
     let training: Training = read_json(&folder.join("bundle/training.json"))?;
     let manifest: Manifest = read_json(&folder.join(below(&run.run, keys::manifest(&run.run))))?;
     let spec: serde_json::Value = read_json(&folder.join("bundle/spec.json"))?;

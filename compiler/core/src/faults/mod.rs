@@ -6,6 +6,7 @@
 //! mistake at once, each with its line. Knows nothing of how faults are brought about.
 
 mod actions;
+mod chaos;
 mod coordinates;
 mod expect;
 mod names;
@@ -19,6 +20,7 @@ mod verdict;
 mod tests;
 
 pub use actions::Act;
+pub use chaos::chaos;
 pub use coordinates::{At, Share, Wanted};
 pub use expect::{Expect, RunStatus};
 pub use reference::reference;

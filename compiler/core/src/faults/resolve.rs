@@ -20,16 +20,16 @@ use stepgrad_contract::{Function, FunctionError, Training};
 /// What there is in a run, for faults to be about.
 #[derive(Debug, Clone)]
 pub struct Universe {
-    peers: u32,
+    pub(super) peers: u32,
     epochs: u32,
-    schedule: Schedule,
+    pub(super) schedule: Schedule,
     /// Rounds that the baseline did: what draws are made from.
-    rounds: u32,
+    pub(super) rounds: u32,
     /// Rounds that there can be at the most.
     last_round: u32,
     last_batch: u32,
     last_attempt: u32,
-    events: u32,
+    pub(super) events: u32,
     stages: Vec<Stage>,
 }
 
@@ -62,7 +62,7 @@ impl Universe {
         })
     }
 
-    fn calls(&self, function: Function) -> bool {
+    pub(super) fn calls(&self, function: Function) -> bool {
         self.stages.iter().any(|stage| stage.function == function)
     }
 

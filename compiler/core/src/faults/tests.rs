@@ -13,7 +13,7 @@ use stepgrad_contract::manifest::{Manifest, Shard};
 use stepgrad_contract::training::{Every, Training};
 
 /// Four peers of six batches each, two epochs of rounds of three batches: four rounds, three retries, 500 events.
-fn universe() -> Universe {
+pub(super) fn universe() -> Universe {
     let spec = "version: 1\nname: small\ndata: {source: data, format: idx}\nmodel: {architecture: mlp}\n\
         training: {epochs: 2, optimizer: {sgd: {learning_rate: 0.1}}}\ntopology: {kind: peer_to_peer, peers: 4}\n\
         exchange: {every: {batches: 3}}\n";
