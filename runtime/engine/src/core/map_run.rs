@@ -165,7 +165,7 @@ impl Core {
     }
 
     /// Goes on with a Map Run whose state is redriven.
-    pub(super) fn redrive_run(&mut self, here: &Here, mut frame: Frame, mut run: Box<MapRun>) {
+    pub(super) fn redrive_run(&mut self, here: &Here, mut frame: Box<Frame>, mut run: Box<MapRun>) {
         if let Some(result) = run.result.clone() {
             if self.is_kept(here.execution) {
                 frame.activity = Activity::Run(run);
