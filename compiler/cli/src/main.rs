@@ -29,7 +29,7 @@ struct Command {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Write a commented spec to start from.
+    /// Write a commented spec, or a fault file, to start from.
     Init(verbs::init::Args),
     /// Check a spec and say all that is wrong with it.
     Check(verbs::check::Args),

@@ -7,7 +7,7 @@ use crate::record::Record;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use stepgrad_contract::call_log::CallLog;
 use stepgrad_engine::host::InvocationRecord;
 
@@ -33,8 +33,16 @@ pub(crate) struct RoundCosts {
 #[derive(Debug, Default)]
 struct Books {
     rounds: BTreeMap<u32, RoundCosts>,
-    /// What calls were billed whose callers have not been told yet, by request id.
+    /// What calls were billed whose round is not known yet, by request id.
     billed: BTreeMap<String, f64>,
+    /// The rounds of calls that are not billed yet, from their own logs, likewise.
+    logged: BTreeMap<String, u32>,
+}
+
+impl Books {
+    fn round(&mut self, round: u32) -> &mut RoundCosts {
+        self.rounds.entry(round).or_insert(RoundCosts { round, ..RoundCosts::default() })
+    }
 }
 
 /// The costs of all rounds so far.
@@ -51,44 +59,53 @@ impl Costs {
     /// Goes on from what earlier processes spent.
     pub(super) fn of(folder: &Path) -> Self {
         let rounds = read(folder).into_iter().map(|costs| (costs.round, costs)).collect();
-        Self(Mutex::new(Books { rounds, billed: BTreeMap::new() }))
+        Self(Mutex::new(Books { rounds, ..Books::default() }))
     }
 
-    fn round(&self, round: u32, change: impl FnOnce(&mut RoundCosts)) {
-        let mut books = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        change(books.rounds.entry(round).or_insert(RoundCosts { round, ..RoundCosts::default() }));
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A call of the round is made.
     pub(super) fn called(&self, round: u32) {
-        self.round(round, |costs| costs.calls += 1);
+        self.books().round(round).calls += 1;
     }
 
     /// The host's record of a call, which comes before its caller is told.
     pub(super) fn billed(&self, record: &InvocationRecord) {
         let cost = f64::from(record.memory_mb) / 1024.0 * record.billed_ms as f64 / 1000.0;
-        let mut books = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        books.billed.insert(record.request_id.clone(), cost);
+        let mut books = self.books();
+        match books.logged.remove(&record.request_id) {
+            Some(round) => books.round(round).gb_seconds += cost,
+            None => drop(books.billed.insert(record.request_id.clone(), cost)),
+        }
     }
 
-    /// The caller is told, and knows the round.
+    /// The caller is told, and knows the round: of a call that died without a word, nobody else does.
     pub(super) fn told(&self, round: u32, request_id: &str) {
-        let cost = self.0.lock().unwrap_or_else(PoisonError::into_inner).billed.remove(request_id);
-        self.round(round, |costs| costs.gb_seconds += cost.unwrap_or(0.0));
+        let mut books = self.books();
+        books.logged.remove(request_id);
+        if let Some(cost) = books.billed.remove(request_id) {
+            books.round(round).gb_seconds += cost;
+        }
     }
 
-    /// What a call says that it moved.
+    /// What a call says of itself and of what it moved.
     pub(super) fn moved(&self, call: &CallLog) {
         let round = call.round.and_then(|round| u32::try_from(round).ok()).unwrap_or(0);
-        self.round(round, |costs| {
-            costs.bytes_read += call.traffic.bytes_read;
-            costs.bytes_written += call.traffic.bytes_written;
-        });
+        let mut books = self.books();
+        match books.billed.remove(&call.request_id) {
+            Some(cost) => books.round(round).gb_seconds += cost,
+            None => drop(books.logged.insert(call.request_id.clone(), round)),
+        }
+        let costs = books.round(round);
+        costs.bytes_read += call.traffic.bytes_read;
+        costs.bytes_written += call.traffic.bytes_written;
     }
 
     /// Writes the file anew.
     pub(super) fn keep(&self, record: &Record) -> Result<(), Failure> {
-        let rounds = self.0.lock().unwrap_or_else(PoisonError::into_inner).rounds.clone();
+        let rounds = self.books().rounds.clone();
         let mut text = String::new();
         for costs in rounds.values() {
             text.push_str(&serde_json::to_string(costs).unwrap_or_default());

@@ -119,8 +119,14 @@ async fn carry_out(job: Job) -> Result<Run, Failure> {
     let invoke: Arc<dyn Invoke> = match plan {
         None => Arc::new(host.clone()),
         Some(plan) => {
-            let firings = Arc::clone(&firings);
-            let strikes = Strikes::new(plan, move |fired| firings.fired(&fired));
+            let (firings, costs) = (Arc::clone(&firings), Arc::clone(&costs));
+            let strikes = Strikes::new(plan, move |fired| {
+                if fired.action == "duplicate" {
+                    // The meter sees one call where two are made.
+                    costs.called(fired.round.unwrap_or(0));
+                }
+                firings.fired(&fired);
+            });
             Arc::new(Faulty::new(Arc::new(host.clone()), host.clone(), Arc::new(strikes)))
         }
     };

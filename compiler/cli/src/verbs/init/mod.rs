@@ -1,9 +1,13 @@
-//! `stepgrad init`: a commented spec for a topology, that runs as it stands, and the schema for editors.
+//! `stepgrad init`: a commented spec for a topology, that runs as it stands, or an example of a fault file, and the
+//! schema for editors.
 #![expect(clippy::disallowed_methods, reason = "the verb writes files")]
+
+mod library;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{self, Format};
+use library::{Example, LIBRARY};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -30,9 +34,11 @@ impl Topology {
 /// What it takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The file to write; `-` writes to stdout.
-    #[arg(default_value = "train.yaml")]
-    path: PathBuf,
+    /// The file to write, train.yaml or NAME.yaml if not given; `-` writes to stdout.
+    path: Option<PathBuf>,
+    /// Write the example NAME of a fault file; without NAME list them all.
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "", conflicts_with = "topology")]
+    faults: Option<String>,
     /// Who exchanges with whom.
     #[arg(long, value_enum, default_value_t)]
     topology: Topology,
@@ -42,31 +48,80 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
-    if args.path == Path::new("-") {
-        output::data(args.topology.spec());
+    let Some(name) = &args.faults else {
+        let path = args.path.clone().unwrap_or_else(|| PathBuf::from("train.yaml"));
+        let schema = stepgrad_compiler::spec::schema();
+        let next = format!("stepgrad run {}", path.display());
+        return write(
+            &path,
+            args.topology.spec(),
+            ("train.schema.json", &schema),
+            ("spec", &next),
+            args.force,
+            format,
+        );
+    };
+    if name.is_empty() {
+        list(format);
         return Ok(());
     }
-    let schema = args.path.with_file_name("train.schema.json");
-    let own = stepgrad_compiler::spec::schema();
+    let Some(example) = LIBRARY.iter().find(|example| example.name == *name) else {
+        let what = format!("there is no example {name}; `stepgrad init --faults` lists them");
+        return Err(Failure::new(Exit::Usage, what));
+    };
+    let path = args.path.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.yaml")));
+    let schema = stepgrad_compiler::faults::schema();
+    let next = format!("stepgrad rerun RUN --faults {}", path.display());
+    // In the project the schema stands elsewhere.
+    let text = example.text.replacen("$schema=../../specs/", "$schema=", 1);
+    write(&path, &text, ("faults.schema.json", &schema), ("faults", &next), args.force, format)
+}
+
+fn list(format: Format) {
+    if format == Format::Json {
+        let one = |example: &Example| serde_json::json!({"name": example.name, "title": example.title()});
+        let all: Vec<_> = LIBRARY.iter().map(one).collect();
+        output::json(&serde_json::json!({"version": 1, "faults": all}));
+        return;
+    }
+    for example in LIBRARY {
+        output::data(&format!("{:22} {}\n", example.name, example.title()));
+    }
+    output::say("write one: stepgrad init --faults NAME");
+}
+
+/// Writes a file and its schema beside it; `next` is what can be done with it, which `key` names in data.
+fn write(
+    path: &Path,
+    text: &str,
+    (schema_name, own): (&str, &serde_json::Value),
+    (key, next): (&str, &str),
+    force: bool,
+    format: Format,
+) -> Result<(), Failure> {
+    if path == Path::new("-") {
+        output::data(text);
+        return Ok(());
+    }
+    let schema = path.with_file_name(schema_name);
     // An older version's schema is of no use; another schema of this name is somebody's.
-    let replace = args.force || is_ours(&schema, &own);
+    let replace = force || is_ours(&schema, own);
     if schema.exists() && !replace {
         let what = format!("{} is there and is not stepgrad's; replace it with --force", schema.display());
         return Err(Failure::new(Exit::Usage, what));
     }
-    create(&args.path, args.topology.spec(), args.force)?;
+    create(path, text, force)?;
     create(&schema, &format!("{own:#}\n"), replace)?;
     if format == Format::Json {
-        output::json(&serde_json::json!({"version": 1, "spec": args.path, "schema": schema}));
+        output::json(&serde_json::json!({"version": 1, key: path, "schema": schema}));
     } else {
-        let path = args.path.display();
-        output::say(&format!("wrote {path} and, for editors, {}", schema.display()));
-        output::say(&format!("next: stepgrad run {path}"));
+        output::say(&format!("wrote {} and, for editors, {}", path.display(), schema.display()));
+        output::say(&format!("next: {next}"));
     }
     Ok(())
 }
 
-/// Whether the file is a schema of specs, of whatever version.
+/// Whether the file is such a schema, of whatever version.
 fn is_ours(path: &Path, own: &serde_json::Value) -> bool {
     let there =
         std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());

@@ -1,0 +1,143 @@
+//! Reruns with faults, in real processes: every file of the library with its verdict, and what a user meets on the way.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests read files and start processes, and fail by panicking"
+)]
+
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use stepgrad_tests::{root, stepgrad};
+
+/// A folder with the run that is repeated, and its id.
+fn baseline() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = root().join("examples/digits-small.yaml");
+    let run = stepgrad(folder.path(), &["run", spec.to_str().unwrap(), "-o", "json"]).exits(0).json();
+    (folder, run["run"].as_str().unwrap().to_owned())
+}
+
+fn library() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root().join("examples/faults")).unwrap();
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// Reruns every third file of the library from the `first` on; the thirds run side by side.
+fn third(first: usize) {
+    let (folder, id) = baseline();
+    let files: Vec<_> = library().into_iter().skip(first).step_by(3).collect();
+    assert!(files.len() >= 8);
+    for file in files {
+        let ended =
+            stepgrad(folder.path(), &["rerun", &id, "--faults", file.to_str().unwrap(), "-o", "json"]);
+        let holds = ended.code == Some(0);
+        assert!(holds, "{}: {}{}", file.display(), ended.stdout, ended.stderr);
+        let line = ended.json();
+        let comparison = &line["comparison"];
+        assert_eq!(comparison["holds"], true, "{}", file.display());
+        assert_eq!(comparison["invariants"]["counted_once"], true, "{}: {comparison}", file.display());
+        let fired = comparison["fired"].as_object().unwrap();
+        assert!(!fired.is_empty(), "{}", file.display());
+        // Each firing stands in the history.
+        let record = folder.path().join("runs").join(line["run"].as_str().unwrap());
+        let history = std::fs::read_to_string(record.join("history.jsonl")).unwrap();
+        let told = history.lines().filter(|line| line.contains(r#""fired":{"#)).count() as u64;
+        assert_eq!(
+            told,
+            fired.values().map(|times| times.as_u64().unwrap()).sum::<u64>(),
+            "{}",
+            file.display()
+        );
+        let own: Value = serde_json::from_slice(&std::fs::read(record.join("run.json")).unwrap()).unwrap();
+        assert_eq!(own["rerun_of"], *id);
+        assert!(record.join("faults.yaml").is_file() && record.join("faults.json").is_file());
+    }
+}
+
+#[test]
+fn every_file_of_the_library_ends_as_it_expects_1() {
+    third(0);
+}
+
+#[test]
+fn every_file_of_the_library_ends_as_it_expects_2() {
+    third(1);
+}
+
+#[test]
+fn every_file_of_the_library_ends_as_it_expects_3() {
+    third(2);
+}
+
+fn write(folder: &Path, text: &str) {
+    std::fs::write(folder.join("faults.yaml"), text).unwrap();
+}
+
+#[test]
+fn a_plain_rerun_is_the_same_and_expectations_that_fail_exit_with_4() {
+    let (folder, id) = baseline();
+    let again = stepgrad(folder.path(), &["rerun", &id, "-o", "json"]).exits(0).json();
+    assert_eq!(again["comparison"]["invariants"]["same_weights"], true);
+    assert_eq!(again["rerun_of"], *id);
+
+    // The place is there, but the throttle never comes to its concurrency; and the weights are the same after all.
+    write(
+        folder.path(),
+        "version: 1\nfaults:\n  - id: never\n    at: {function: combine}\n    throttle: {above_concurrency: 9999}\n\
+         expect: {accuracy_at_least: 1, lost: {2: 3}}\n",
+    );
+    let failed =
+        stepgrad(folder.path(), &["rerun", &id, "--faults", "faults.yaml", "-o", "json"]).exits(4).json();
+    assert_eq!(failed["status"], "SUCCEEDED");
+    assert_eq!(failed["comparison"]["never_fired"], json!(["never"]));
+    let verdict = failed["comparison"]["verdict"].as_array().unwrap();
+    let holding: Vec<bool> = verdict.iter().map(|line| line["holds"].as_bool().unwrap()).collect();
+    assert_eq!(holding, [true, false, false], "{verdict:?}");
+
+    // The same verdict from the records alone, for people and for programs.
+    let other = failed["run"].as_str().unwrap();
+    let compared = stepgrad(folder.path(), &["runs", "compare", &id, other, "-o", "json"]).exits(4).json();
+    assert_eq!(compared["verdict"], failed["comparison"]["verdict"]);
+    assert_eq!(compared["rounds"].as_array().unwrap().len(), 6);
+    let text = stepgrad(folder.path(), &["runs", "compare", &id, other]).exits(4).stdout;
+    assert!(text.contains("fault never never fired") && text.contains("DOES NOT HOLD"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+}
+
+#[test]
+fn a_wrong_fault_file_is_refused_at_its_lines_and_leaves_no_record() {
+    let (folder, id) = baseline();
+    let records = || std::fs::read_dir(folder.path().join("runs")).unwrap().count();
+    let before = records();
+    write(
+        folder.path(),
+        "version: 1\nfaults:\n  - id: a\n    at: {peer: 5}\n    kill: {}\n  - id: b\n    at: {function: aggregate}\n    exit: {}\n",
+    );
+    let refused =
+        stepgrad(folder.path(), &["rerun", &id, "--faults", "faults.yaml", "-o", "json"]).exits(3).json();
+    let lines: Vec<_> =
+        refused["diagnostics"].as_array().unwrap().iter().map(|one| one["line"].clone()).collect();
+    assert_eq!(lines, [4, 7]);
+    let text = stepgrad(folder.path(), &["rerun", &id, "--faults", "faults.yaml"]).exits(3).stderr;
+    assert!(text.contains("faults.yaml:4:") && text.contains("SG103"), "{text}");
+    assert_eq!(records(), before);
+    let _ = stepgrad(folder.path(), &["rerun", "none", "--faults", "faults.yaml"]).exits(2);
+    let _ = stepgrad(folder.path(), &["rerun", &id, "--faults", "absent.yaml"]).exits(2);
+}
+
+#[test]
+fn init_lists_the_library_and_writes_a_file_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = stepgrad(folder.path(), &["init", "--faults"]).exits(0).stdout;
+    assert_eq!(list.lines().count(), library().len());
+    let _ = stepgrad(folder.path(), &["init", "--faults", "peer-outage"]).exits(0);
+    let text = std::fs::read_to_string(folder.path().join("peer-outage.yaml")).unwrap();
+    assert!(text.starts_with("# yaml-language-server: $schema=faults.schema.json\n"), "{text}");
+    assert!(folder.path().join("faults.schema.json").is_file());
+    let _ = stepgrad(folder.path(), &["init", "--faults", "peer-outage"]).exits(2);
+    let _ = stepgrad(folder.path(), &["init", "--faults", "nothing"]).exits(2);
+    let schema = stepgrad(folder.path(), &["schema", "--faults"]).exits(0).stdout;
+    assert_eq!(schema, std::fs::read_to_string(root().join("specs/faults.schema.json")).unwrap());
+}
