@@ -186,6 +186,15 @@ fn findings(spec: &Spec, functions: &[Configured], bounds: &Bounds) -> Vec<Diagn
     let over =
         bounds.figures.iter().filter(|figure| !figure.holds() && !figure.what.starts_with("least memory"));
     all.extend(over.map(|figure| exceeded(spec, figure)));
+    let wanted = spec.fault_tolerance.detect_within_s.as_ref();
+    if let Some(wanted) = wanted.filter(|wanted| u64::from(wanted.value) < bounds.detection_s) {
+        let message = format!("a dead peer may be noticed only after {} s", bounds.detection_s);
+        all.push(
+            Diagnostic::error(Code::DetectedTooLate, message)
+                .at(&wanted.place(), format!("later than {} s", wanted.value))
+                .hint("shorten functions.<function>.timeout_s of what a peer calls, or lower retries.max_attempts"),
+        );
+    }
     let architecture = &spec.model.architecture;
     for Configured { function, least_mb, .. } in functions {
         let memory = spec.functions.of(*function).memory_mb;

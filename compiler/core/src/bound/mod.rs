@@ -4,6 +4,7 @@
 //! templates too; payloads on the very types that the functions reply with ([`payload`]).
 
 pub mod concurrency;
+pub(crate) mod detection;
 pub mod history;
 pub mod lambda;
 pub mod payload;
@@ -59,6 +60,8 @@ pub struct Bounds {
     pub figures: Vec<Figure>,
     /// What was chosen and why, a line each.
     pub choices: Vec<String>,
+    /// Seconds until a dead peer is noticed, at the most.
+    pub detection_s: u64,
     /// How the fan-out of this size is carried; `None` where no way fits.
     #[serde(skip)]
     pub carried: Option<Choice>,
@@ -94,7 +97,11 @@ pub fn bounds(
     figures.extend(lambda::figures(functions));
     let mut choices = choices(&carriers, size, batches, carried, rounds_per_segment);
     choices.push(concurrency::choice(size.peers, batches, carried, max_concurrency));
-    Bounds { carriers, rounds_per_segment, figures, choices, carried }
+    let detection_s = detection::seconds(machines, batches, carried);
+    choices.push(format!(
+        "a dead peer is noticed after at most {detection_s} s: every call of it times out in all its attempts"
+    ));
+    Bounds { carriers, rounds_per_segment, figures, choices, detection_s, carried }
 }
 
 fn choices(

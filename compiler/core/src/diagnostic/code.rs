@@ -113,6 +113,8 @@ codes! {
     Memory = "SG051",
     /// fewer samples than peers
     TooFewSamples = "SG052",
+    /// a dead peer would be noticed too late
+    DetectedTooLate = "SG053",
     /// a file that the spec names is not there
     FileMissing = "SG060",
     /// a link leads out of the project

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use std::ops::RangeInclusive;
 
+const DETECT_WITHIN: RangeInclusive<u32> = 1..=604_800;
 const ATTEMPTS: RangeInclusive<u32> = 0..=10;
 const DEFAULT_ATTEMPTS: u32 = 3;
 
@@ -21,6 +22,11 @@ pub struct FaultTolerance {
     /// How calls are repeated.
     #[schemars(with = "Option<Retries>")]
     pub retries: Retries,
+    /// Seconds after which the others have to go on without a dead peer, at the most; by default what timeouts and
+    /// retries come to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<u32>", range(min = *DETECT_WITHIN.start(), max = *DETECT_WITHIN.end()))]
+    pub detect_within_s: Option<Spanned<u32>>,
 }
 
 /// How calls are repeated.
@@ -41,6 +47,8 @@ impl FaultTolerance {
         let mut fields = Fields::open_optional(value, cx);
         let quorum = fields.or("quorum", topology.peers.value, cx, |value, cx| whole(value, &PEERS, cx));
         let retries = Retries::read(&fields.take("retries"), cx);
+        let detect_within_s =
+            fields.optional("detect_within_s", cx, |value, cx| whole(value, &DETECT_WITHIN, cx));
         fields.finish(cx);
         if let (Some(least), Some(peers)) = (quorum.known(), topology.peers.known())
             && least > peers
@@ -52,7 +60,7 @@ impl FaultTolerance {
                     .hint("with fewer peers than the quorum no round could ever count"),
             );
         }
-        Self { quorum, retries }
+        Self { quorum, retries, detect_within_s }
     }
 }
 
