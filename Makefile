@@ -7,7 +7,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 STEPGRAD = $(or $(CARGO_TARGET_DIR),target)/debug/stepgrad
 
-.PHONY: run test setup build chaos bench bench-engines fuzz lint clean
+.PHONY: run test setup build chaos recovery byzantine bench bench-engines fuzz lint clean
 
 run: build
 	$(STEPGRAD) run examples/digits.yaml
@@ -26,6 +26,14 @@ build: setup
 SEEDS ?= 500
 chaos: build
 	STEPGRAD_CHAOS_SEEDS=$(SEEDS) $(CARGO) test --locked -p stepgrad-tests --test chaos
+
+# How long a dead peer costs: to notice it, to go on without it, to have it back.
+recovery: build
+	$(PYTHON) setup/recovery.py --stepgrad $(abspath $(STEPGRAD))
+
+# What liars do to each aggregation, as a table; some minutes for each rule.
+byzantine: build
+	$(PYTHON) setup/byzantine.py --stepgrad $(abspath $(STEPGRAD))
 
 # Time of a run against its pure gradient computation, and calls per second of the engine.
 bench: setup

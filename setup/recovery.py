@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""How long a training takes to notice a dead peer, to go on without it, and to have it back: a table for 4, 8 and 12
+peers. The last peer is dead in two rounds; `stepgrad rerun` measures. The bound is what timeouts and retries come to.
+"""
+
+import argparse
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+DEADLINE_S = 600
+
+SPEC = """version: 1
+name: recovery
+seed: 7
+data: {{format: synthetic, synthetic: {{samples: {samples}, shape: [12], classes: 3}}, validation: 0.1}}
+model: {{architecture: mlp}}
+training:
+  epochs: 6
+  batch_size: 16
+  optimizer: {{sgd: {{learning_rate: 0.05}}}}
+topology: {{kind: peer_to_peer, peers: {peers}}}
+functions: {{gradient: {{timeout_s: 10}}, combine: {{timeout_s: 10}}}}
+fault_tolerance: {{quorum: {quorum}, retries: {{max_attempts: 1}}}}
+"""
+
+FAULTS = """version: 1
+faults:
+  - id: dead
+    at: {{peer: {peers}, rounds: 3..4}}
+    outage: {{}}
+expect: {{status: SUCCEEDED, replicas_equal: true}}
+"""
+
+
+def stepgrad(command, folder, *arguments):
+    ended = subprocess.run(
+        [command, *arguments], cwd=folder, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
+    if ended.returncode != 0:
+        sys.exit(f"stepgrad {' '.join(arguments)} exits with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
+    return ended.stdout, ended.stderr
+
+
+def row(command, peers):
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        (folder / "train.yaml").write_text(SPEC.format(peers=peers, quorum=peers - 1, samples=40 * peers))
+        (folder / "faults.yaml").write_text(FAULTS.format(peers=peers))
+        _, explained = stepgrad(command, folder, "compile", "train.yaml", "--explain")
+        bound = re.search(r"noticed after at most (\d+) s", explained)
+        told, _ = stepgrad(command, folder, "run", "train.yaml", "-o", "json")
+        run = json.loads(told.splitlines()[-1])
+        told, _ = stepgrad(command, folder, "rerun", run["run"], "--faults", "faults.yaml", "-o", "json")
+        again = json.loads(told.splitlines()[-1])
+        lost = again["comparison"]["lost_peers"][0]
+        rounds = again["comparison"]["rounds"]
+        normal = sorted(pair["baseline"]["seconds"] for pair in rounds)[len(rounds) // 2]
+        return [
+            peers,
+            lost["detect_rounds"],
+            f"{lost['exclude_seconds']:.2f}",
+            lost["rejoin_rounds"],
+            f"{lost['rejoin_seconds']:.2f}",
+            f"{normal:.2f}",
+            bound[1] if bound else "not told",
+        ]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stepgrad", default=str(ROOT / "target/debug/stepgrad"))
+    parser.add_argument("--peers", default="4,8,12")
+    arguments = parser.parse_args()
+    head = [
+        "peers",
+        "rounds to detect",
+        "seconds to exclude",
+        "rounds to rejoin",
+        "seconds to rejoin",
+        "seconds of a normal round",
+        "bound, seconds",
+    ]
+    print("| " + " | ".join(head) + " |")
+    print("|" + "---|" * len(head))
+    for peers in arguments.peers.split(","):
+        print("| " + " | ".join(str(cell) for cell in row(arguments.stepgrad, int(peers))) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
