@@ -170,6 +170,7 @@ fn begin(
     faults: Option<&Loaded>,
 ) -> Result<(Record, Run), Failure> {
     let mut training: Training = read_json(&baseline.join("bundle/training.json"))?;
+    local::check_environment(&training)?;
     let id = new_id(&before.name, local::now(), std::process::id());
     let record = Record::create(runs, &id)?;
     copy(&baseline.join("bundle"), "bundle", &record)?;
