@@ -212,7 +212,7 @@ fn rerun(args: &Args, bootstrap: &Path, text: &str) -> Result<Value, String> {
     let line = ended.stdout.rsplit(|byte| *byte == b'\n').find(|line| !line.is_empty());
     let answer: Option<Value> = line.and_then(|line| serde_json::from_slice(line).ok());
     answer.filter(|answer| answer.get("comparison").is_some()).ok_or_else(|| {
-        let stderr = String::from_utf8_lossy(&ended.stderr);
-        format!("{}: {}", ended.status, stderr.trim())
+        let told = [&ended.stdout, &ended.stderr].map(|text| String::from_utf8_lossy(text).trim().to_owned());
+        format!("{}: {}", ended.status, told.join(" "))
     })
 }
