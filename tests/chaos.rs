@@ -49,7 +49,7 @@ fn survives(kind: (&str, &str, &str)) {
     let mut first = 1_u64;
     // In parts, so that none takes longer than a command may.
     while left > 0 {
-        let part = left.min(25);
+        let part = left.min(10);
         let seeds = format!("{first}..{}", first + part - 1);
         let ended =
             stepgrad(folder.path(), &["chaos", &run, "--seeds", &seeds, "--jobs", JOBS, "-o", "json"]);
