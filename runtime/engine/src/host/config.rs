@@ -58,7 +58,8 @@ pub struct HostConfig {
     pub max_idle: usize,
     /// How many calls may wait for a process; one more is throttled.
     pub queue_size: usize,
-    /// The longest a process may take to ask for its first invocation.
+    /// The longest a process may take to ask for its first invocation. One that takes longer is started again in the
+    /// function's own time.
     pub init_timeout: Duration,
     /// How long a process may take to end after SIGTERM at shutdown.
     pub shutdown_grace: Duration,

@@ -4,7 +4,7 @@
 use std::io;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
@@ -52,18 +52,24 @@ struct Ended {
 }
 
 impl Ended {
-    fn failed(
-        outcome: Outcome,
-        failure: Failure,
-        duration_ms: f64,
-        environment: Option<Arc<Environment>>,
-    ) -> Self {
-        Self { outcome, payload: failure.payload(), failure: Some(failure), duration_ms, environment }
-    }
-
     /// Whether the process can take another invocation.
     const fn leaves_usable(&self) -> bool {
         matches!(self.outcome, Outcome::Succeeded | Outcome::FunctionError | Outcome::ResponseTooLarge)
+    }
+}
+
+/// A process that did not come to ask for work.
+struct Unstarted {
+    outcome: Outcome,
+    payload: Bytes,
+    failure: Option<Failure>,
+    /// Absent where there was none to start.
+    environment: Option<Arc<Environment>>,
+}
+
+impl Unstarted {
+    fn of(outcome: Outcome, failure: Failure, environment: Option<Arc<Environment>>) -> Self {
+        Self { outcome, payload: failure.payload(), failure: Some(failure), environment }
     }
 }
 
@@ -150,6 +156,8 @@ impl Shared {
     async fn attempt(&self, slot: &Slot, call: &Call, init_ms: &mut Option<f64>) -> Result<Ended, HostError> {
         let mut begun = false;
         for _ in 0..MAX_PLACES {
+            // When the function's own time began, where it did before it was given the event.
+            let mut begin = None;
             let environment = match self.pool.place(slot, call.start) {
                 Place::Closed => return Err(shut_down(&call.request_id)),
                 Place::Warm(environment) => environment,
@@ -159,11 +167,31 @@ impl Shared {
                         environment.gone().await;
                     }
                     let since = clock::now();
-                    let started = self.start(call).await;
+                    let started = self.start(call, self.config.init_timeout).await?;
                     *init_ms = Some(clock::ms_since(since));
-                    match started? {
+                    match started {
                         Ok(environment) => environment,
-                        Err(ended) => return Ok(ended),
+                        Err(Unstarted { environment: Some(environment), outcome, failure, .. }) => {
+                            // "Lambda retries the Init phase at the time of the first function invocation with the
+                            // configured function timeout" (AWS page "Understanding the Lambda execution environment
+                            // lifecycle").
+                            environment.log(&report::init(
+                                init_ms.unwrap_or_default(),
+                                outcome,
+                                failure.as_ref(),
+                            ));
+                            environment.signal(Signal::SIGKILL);
+                            environment.gone().await;
+                            let since = clock::now();
+                            begin = Some(since);
+                            match self.start(call, self.timeout(call)).await? {
+                                Ok(environment) => environment,
+                                Err(unstarted) => {
+                                    return Ok(self.unstarted(call, unstarted, clock::ms_since(since)));
+                                }
+                            }
+                        }
+                        Err(unstarted) => return Ok(self.unstarted(call, unstarted, 0.0)),
                     }
                 }
             };
@@ -171,7 +199,7 @@ impl Shared {
                 environment.log(&report::start(&call.request_id));
                 begun = true;
             }
-            if let Some(ended) = self.give(call, environment).await {
+            if let Some(ended) = self.give(call, environment, begin.unwrap_or_else(clock::now)).await {
                 return Ok(ended);
             }
         }
@@ -180,8 +208,16 @@ impl Shared {
         Err(HostError::Service { message, request_id: call.request_id.clone() })
     }
 
-    /// Starts an environment; the inner error is an invocation that ended with that.
-    async fn start(&self, call: &Call) -> Result<Result<Arc<Environment>, Ended>, HostError> {
+    fn timeout(&self, call: &Call) -> Duration {
+        Duration::from_secs(u64::from(self.functions[call.function].timeout_s))
+    }
+
+    /// Starts an environment, which may take `limit`.
+    async fn start(
+        &self,
+        call: &Call,
+        limit: Duration,
+    ) -> Result<Result<Arc<Environment>, Unstarted>, HostError> {
         let request_id = &call.request_id;
         let blueprint = Blueprint {
             host: &self.config,
@@ -197,41 +233,46 @@ impl Shared {
             Err(error) if is_entrypoint_error(&error) => {
                 let reason = format!("fork/exec {}: {error}", self.config.bootstrap.display());
                 let failure = Failure::invalid_entrypoint(request_id, &reason);
-                self.sink.write(&self.functions[call.function].name, &report::start(request_id));
-                return Ok(Err(Ended::failed(Outcome::InitFailed, failure, 0.0, None)));
+                return Ok(Err(Unstarted::of(Outcome::InitFailed, failure, None)));
             }
             Err(error) => {
                 let message = format!("no process could be started for the function: {error}");
                 return Err(HostError::Service { message, request_id: request_id.clone() });
             }
         };
-        let limit = self.config.init_timeout;
         let started = self.watch(call, &environment, limit, environment.started()).await;
-        let end = |outcome, failure| {
-            environment.log(&report::start(request_id));
-            Ok(Err(Ended::failed(outcome, failure, 0.0, Some(Arc::clone(&environment)))))
-        };
-        match started {
+        let (outcome, failure) = match started {
+            Watched::Done(Phase::Starting | Phase::Ready) => return Ok(Ok(environment)),
             Watched::Done(Phase::Gone(exit)) => match environment.init_error() {
                 Some(payload) => {
-                    environment.log(&report::start(request_id));
-                    let environment = Some(Arc::clone(&environment));
-                    let outcome = Outcome::InitFailed;
-                    Ok(Err(Ended { outcome, payload, failure: None, duration_ms: 0.0, environment }))
+                    let (outcome, environment) = (Outcome::InitFailed, Some(environment));
+                    return Ok(Err(Unstarted { outcome, payload, failure: None, environment }));
                 }
-                None => end(Outcome::InitFailed, Failure::exited(request_id, exit)),
+                None => (Outcome::InitFailed, Failure::exited(request_id, exit)),
             },
-            Watched::Done(Phase::Starting | Phase::Ready) => Ok(Ok(environment)),
-            Watched::TimedOut => end(Outcome::TimedOut, Failure::timed_out(request_id, limit)),
-            Watched::OutOfMemory => end(Outcome::OutOfMemory, Failure::killed_for_memory(request_id)),
+            Watched::TimedOut => (Outcome::TimedOut, Failure::timed_out(request_id, limit)),
+            Watched::OutOfMemory => (Outcome::OutOfMemory, Failure::killed_for_memory(request_id)),
+        };
+        Ok(Err(Unstarted::of(outcome, failure, Some(environment))))
+    }
+
+    /// An invocation that ended before the function could be given its event.
+    fn unstarted(&self, call: &Call, unstarted: Unstarted, duration_ms: f64) -> Ended {
+        let Unstarted { outcome, payload, failure, environment } = unstarted;
+        let line = report::start(&call.request_id);
+        match &environment {
+            Some(environment) => environment.log(&line),
+            None => self.sink.write(&self.functions[call.function].name, &line),
         }
+        Ended { outcome, payload, failure, duration_ms, environment }
     }
 
     /// Gives the event to `environment` and waits for the end; `None` if the process has not seen it.
-    async fn give(&self, call: &Call, environment: Arc<Environment>) -> Option<Ended> {
+    /// The function's time began at `begin`.
+    async fn give(&self, call: &Call, environment: Arc<Environment>, begin: Instant) -> Option<Ended> {
         let request_id = &call.request_id;
-        let function = &self.functions[call.function];
-        let limit = Duration::from_secs(u64::from(function.timeout_s));
+        let limit = self.timeout(call);
+        let left = limit.saturating_sub(clock::since(begin));
         let unix = clock::unix();
         let header =
             |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""));
@@ -239,13 +280,12 @@ impl Shared {
             request_id: header(request_id),
             arn: self.arns[call.function].clone(),
             trace_id: header(&self.ids.trace(unix.as_secs())),
-            deadline_ms: u64::try_from((unix + limit).as_millis()).unwrap_or(u64::MAX),
+            deadline_ms: u64::try_from((unix + left).as_millis()).unwrap_or(u64::MAX),
             payload: call.payload.clone(),
         };
-        let since = clock::now();
         let answer = environment.deliver(request_id, delivery);
-        let watched = self.watch(call, &environment, limit, answer).await;
-        let duration_ms = clock::ms_since(since);
+        let watched = self.watch(call, &environment, left, answer).await;
+        let duration_ms = clock::ms_since(begin);
         let ended = |outcome, payload| (outcome, payload, None);
         let failed = |outcome, failure: Failure| (outcome, failure.payload(), Some(failure));
         let (outcome, payload, failure) = match watched {

@@ -9,6 +9,18 @@ pub(super) fn start(request_id: &str) -> String {
     format!("START RequestId: {request_id} Version: $LATEST\n")
 }
 
+/// The line after a first Init that failed; a successful one stands in the report of its invocation.
+pub(super) fn init(init_ms: f64, outcome: Outcome, failure: Option<&Failure>) -> String {
+    let mut text = format!("INIT_REPORT Init Duration: {init_ms:.2} ms\tPhase: init\t");
+    match (outcome, failure) {
+        (Outcome::TimedOut, _) => text += "Status: timeout\t",
+        (_, Some(failure)) => text += &format!("Status: error\tError Type: {}\t", failure.kind),
+        _ => text += "Status: error\t",
+    }
+    text.push('\n');
+    text
+}
+
 /// The lines after an invocation. `now` is only written where the platform ended it for its time.
 pub(super) fn end(
     record: &InvocationRecord,

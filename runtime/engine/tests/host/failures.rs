@@ -73,7 +73,12 @@ async fn a_process_that_cannot_start_is_an_answer() {
     let message = failure(&bench.call("init_exit", json!({})).await, "Runtime.ExitError");
     assert!(message.ends_with("Error: Runtime exited with error: exit status 3"), "{message}");
     assert_eq!(bench.record().outcome, Outcome::InitFailed);
-    assert!(bench.log("init_exit").starts_with("cannot start\nSTART"), "{}", bench.log("init_exit"));
+    let log = bench.log("init_exit");
+    assert!(log.starts_with("cannot start\nINIT_REPORT Init Duration: "), "{log}");
+    assert!(
+        log.contains("Phase: init\tStatus: error\tError Type: Runtime.ExitError\t\ncannot start\nSTART"),
+        "{log}"
+    );
 
     let message = failure(&bench.call("init_error", json!({})).await, "Test.NoConfig");
     assert_eq!((message.as_str(), bench.record().outcome), ("no configuration", Outcome::InitFailed));
@@ -85,12 +90,31 @@ async fn a_process_that_cannot_start_is_an_answer() {
 
 #[tokio::test]
 async fn a_process_that_never_asks_for_work_is_killed() {
-    let bench =
-        Bench::new(vec![function("init_slow")], |host| host.init_timeout = Duration::from_millis(500));
+    let slow = FunctionConfig { timeout_s: 1, ..function("init_slow") };
+    let bench = Bench::new(vec![slow], |host| host.init_timeout = Duration::from_millis(500));
     let message = failure(&bench.call("init_slow", json!({})).await, "Sandbox.Timedout");
-    assert!(message.ends_with("Task timed out after 0.50 seconds"), "{message}");
-    assert_eq!(bench.record().outcome, Outcome::TimedOut);
+    assert!(message.ends_with("Task timed out after 1.00 seconds"), "{message}");
+    let record = bench.record();
+    assert_eq!(record.outcome, Outcome::TimedOut);
+    assert!((1000.0..30_000.0).contains(&record.duration_ms), "{record:?}");
+    let log = bench.log("init_slow");
+    assert!(log.starts_with("INIT_REPORT Init Duration: "), "{log}");
+    assert!(log.contains(" ms\tPhase: init\tStatus: timeout\t\nSTART"), "{log}");
     until(|| bench.host.live_processes().is_empty().then_some(())).await;
+}
+
+#[tokio::test]
+async fn an_init_that_fails_is_tried_again_in_the_functions_own_time() {
+    let bench = Bench::new(vec![function("init_exit_once")], |_| ());
+    let reply = bench.call("init_exit_once", json!(1)).await;
+    assert_eq!((value(&reply), reply.function_error), (json!(1), None));
+    let record = bench.record();
+    assert_eq!((record.outcome, record.cold), (Outcome::Succeeded, true));
+    assert!(
+        bench
+            .log("init_exit_once")
+            .contains("Phase: init\tStatus: error\tError Type: Runtime.ExitError\t\nSTART")
+    );
 }
 
 #[tokio::test]
