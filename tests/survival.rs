@@ -23,6 +23,10 @@ fn start(folder: &Path, arguments: &[&str]) -> Child {
     command(folder, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
+fn signal(command: &Child, signal: Signal) {
+    kill(Pid::from_raw(i32::try_from(command.id()).unwrap()), signal).unwrap();
+}
+
 /// The record of the only run, once `rounds` rounds are in it.
 fn after_rounds(folder: &Path, rounds: usize) -> PathBuf {
     wait_for("rounds to be recorded", || {
@@ -88,6 +92,8 @@ fn a_killed_command_is_resumed_to_the_same_bytes() {
     project(folder.path());
     let mut run = start(folder.path(), &["run", "train.yaml", "-o", "json"]);
     let record = after_rounds(folder.path(), 4);
+    // However fast the machine is: nothing goes on while this test looks.
+    signal(&run, Signal::SIGSTOP);
     let functions = children(run.id());
     run.kill().unwrap();
     let _ = end(run);
@@ -113,10 +119,12 @@ fn an_interrupted_command_leaves_a_whole_record_that_can_be_resumed() {
     project(folder.path());
     let run = start(folder.path(), &["run", "train.yaml", "-o", "json"]);
     let record = after_rounds(folder.path(), 3);
+    signal(&run, Signal::SIGSTOP);
     let id = record.file_name().unwrap().to_str().unwrap().to_owned();
     let beside = stepgrad(folder.path(), &["run", "--resume", &id]).exits(2);
     assert!(beside.stderr.contains("another process"), "{}", beside.stderr);
-    kill(Pid::from_raw(i32::try_from(run.id()).unwrap()), Signal::SIGINT).unwrap();
+    signal(&run, Signal::SIGINT);
+    signal(&run, Signal::SIGCONT);
     let ended = end(run).exits(4);
     assert_eq!(ended.json()["status"], "ABORTED");
     let saved: Value = serde_json::from_slice(&std::fs::read(record.join("run.json")).unwrap()).unwrap();
