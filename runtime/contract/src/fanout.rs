@@ -86,12 +86,13 @@ impl Carriers {
     }
 }
 
-/// A run of consecutive batches, both ends included, by their place in the epoch's order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Consecutive numbers, both ends included; of batches, by their place in the epoch's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Range {
-    /// The first batch.
+    /// The first.
     pub first: u32,
-    /// The last batch.
+    /// The last.
     pub last: u32,
 }
 

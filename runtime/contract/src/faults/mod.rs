@@ -15,8 +15,9 @@ mod plan;
 mod set;
 mod target;
 
+pub use crate::fanout::Range;
 pub use action::{Action, Channel, Groups, When, Where};
 pub use fired::Fired;
 pub use plan::{Fault, Plan, VERSION};
-pub use set::{Range, Set};
+pub use set::Set;
 pub use target::{Call, Object, ObjectKind, Operation, Target};

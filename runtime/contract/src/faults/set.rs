@@ -1,21 +1,12 @@
 //! Sets of numbers, as ranges: what a coordinate of a fault can be.
 
+use crate::fanout::Range;
 use serde::{Deserialize, Serialize};
 
 /// Numbers from 0 on, as ranges in ascending order that do not touch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Set(Vec<Range>);
-
-/// Whole numbers from `first` to `last`, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Range {
-    /// The first.
-    pub first: u32,
-    /// The last.
-    pub last: u32,
-}
 
 impl Set {
     /// The numbers of `ranges`, in any order; those that end before they begin hold nothing.
@@ -74,7 +65,8 @@ impl Set {
 
 #[cfg(test)]
 mod tests {
-    use super::{Range, Set};
+    use super::Set;
+    use crate::fanout::Range;
 
     #[test]
     fn ranges_are_merged_and_searched() {
