@@ -11,6 +11,7 @@ use stepgrad_contract::digest::sha256;
 use stepgrad_contract::faults::{self, Plan};
 use stepgrad_contract::signing::FOLDER_VARIABLE;
 use stepgrad_contract::tensors::TensorFile;
+use stepgrad_contract::training::Training;
 use stepgrad_contract::{ErrorKind, Function, FunctionError, keys};
 
 /// Of an environment that names none: Lambda's own default.
@@ -19,8 +20,13 @@ const MEMORY_MB: u64 = 128;
 /// for the next one, and as much again for one that was damaged meanwhile.
 const REPAIRS: u32 = 8;
 
-/// The fault plan of the run that was asked for last.
-type Known = (String, Option<Arc<Plan>>);
+/// What is there of a run before its preparation.
+#[derive(Debug)]
+struct Configuration {
+    run: String,
+    training: Training,
+    plan: Option<Arc<Plan>>,
+}
 
 /// The store, the data's root, and the run that was asked for last.
 #[derive(Debug, Clone)]
@@ -33,7 +39,7 @@ pub struct Environment {
     pub keys: Option<PrivateKeys>,
     memory_mb: u64,
     warm: Arc<Mutex<Option<Arc<Run>>>>,
-    plan: Arc<Mutex<Option<Known>>>,
+    known: Arc<Mutex<Option<Arc<Configuration>>>>,
     faults: Option<Faults>,
     /// How many objects are being made again, each for the other's sake.
     repairs: u32,
@@ -70,7 +76,7 @@ impl Environment {
             keys: None,
             memory_mb: MEMORY_MB,
             warm: Arc::default(),
-            plan: Arc::default(),
+            known: Arc::default(),
             faults: None,
             repairs: 0,
         }
@@ -83,7 +89,7 @@ impl Environment {
         event: &serde_json::Value,
     ) -> Result<Self, FunctionError> {
         let plan = match event.get("run").and_then(serde_json::Value::as_str) {
-            Some(run) => self.plan(run).await?,
+            Some(run) => self.configuration(run).await?.plan.clone(),
             None => None,
         };
         let faults = plan.map(|plan| Faults::new(plan, function, event, self.memory_mb));
@@ -121,17 +127,24 @@ impl Environment {
         (self.repairs < REPAIRS).then(|| Self { repairs: self.repairs + 1, ..self.clone() })
     }
 
-    /// The fault plan of a run. Read once by a warm process, as the run is.
-    async fn plan(&self, run: &str) -> Result<Option<Arc<Plan>>, FunctionError> {
-        let known = self.plan.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((_, plan)) = known.filter(|(id, _)| id == run) {
-            return Ok(plan);
+    /// The training configuration of a run.
+    pub(super) async fn training(&self, run: &str) -> Result<Training, FunctionError> {
+        Ok(self.configuration(run).await?.training.clone())
+    }
+
+    /// What a run is to do, and what goes wrong in it. The documents read never change, so a warm process reads them
+    /// once.
+    async fn configuration(&self, run: &str) -> Result<Arc<Configuration>, FunctionError> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(known) = known.filter(|known| known.run == run) {
+            return Ok(known);
         }
-        let plan = match run::training(&self.store, run).await?.faults {
+        let training = run::training(&self.store, run).await?;
+        let plan = match &training.faults {
             None => None,
             Some(digest) => {
                 let bytes = self.store.get(&keys::faults(run)).await?;
-                let plan = serde_json::from_slice::<Plan>(&bytes).ok().filter(|_| sha256(&bytes) == digest);
+                let plan = serde_json::from_slice::<Plan>(&bytes).ok().filter(|_| sha256(&bytes) == *digest);
                 let plan = plan.filter(|plan| plan.version == faults::VERSION).ok_or_else(|| {
                     let message = format!(
                         "object {} is not the fault plan that training.json names",
@@ -142,18 +155,19 @@ impl Environment {
                 Some(Arc::new(plan))
             }
         };
-        *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some((run.to_owned(), plan.clone()));
-        Ok(plan)
+        let read = Arc::new(Configuration { run: run.to_owned(), training, plan });
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&read));
+        Ok(read)
     }
 
-    /// A run after its preparation. The documents read never change, so a warm process reads them once;
-    /// parameters are not kept.
+    /// A run after its preparation; likewise read once. Parameters are not kept.
     pub(super) async fn run(&self, id: &str) -> Result<Arc<Run>, FunctionError> {
         let warm = self.warm.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(run) = warm.filter(|run| run.id == id) {
             return Ok(run);
         }
-        let run = Arc::new(Run::load(&self.store, id).await?);
+        let training = self.training(id).await?;
+        let run = Arc::new(Run::load(&self.store, id, training).await?);
         *self.warm.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&run));
         Ok(run)
     }

@@ -1,6 +1,6 @@
 //! `prepare`: reads the data source, shares it out over the peers, writes batches and the manifest.
 
-use super::{Environment, fanout, run};
+use super::{Environment, fanout};
 use crate::data::{self, Place};
 use futures::{StreamExt, TryStreamExt};
 use stepgrad_contract::events::{Action, Next, RunEvent};
@@ -10,7 +10,7 @@ use stepgrad_contract::{FunctionError, keys};
 const CONCURRENCY: usize = 8;
 
 pub(super) async fn handle(environment: &Environment, event: RunEvent) -> Result<Next, FunctionError> {
-    let training = run::training(&environment.store, &event.run).await?;
+    let training = environment.training(&event.run).await?;
     let prepared = data::prepare(&training, &environment.data)?;
     let writes = prepared.batches().map(|(place, file)| {
         let key = match place {

@@ -44,8 +44,7 @@ pub(super) async fn training(store: &Store, id: &str) -> Result<Training, Functi
 }
 
 impl Run {
-    pub(super) async fn load(store: &Store, id: &str) -> Result<Self, FunctionError> {
-        let training = training(store, id).await?;
+    pub(super) async fn load(store: &Store, id: &str, training: Training) -> Result<Self, FunctionError> {
         let manifest: Manifest = store.get_document(&keys::manifest(id)).await?;
         let script = match training.model.architecture {
             Architecture::TorchScript => Some(store.get(&keys::torchscript(id)).await?),
@@ -201,10 +200,15 @@ impl Run {
         if self.training.topology == Topology::ParameterServer {
             return Ok(Made::ServerReplica { round: round.saturating_sub(1) });
         }
-        Ok(match self.predecessor(store, round, peer).await? {
-            Some(peer) => Made::Replica { round: round - 1, peer },
-            None => Made::ServerReplica { round: 0 },
-        })
+        Ok(start_after(round, self.predecessor(store, round, peer).await?))
+    }
+}
+
+/// The parameters that a peer starts `round` from whose predecessor is `before`.
+pub(super) const fn start_after(round: u32, before: Option<u32>) -> Made {
+    match before {
+        Some(peer) => Made::Replica { round: round - 1, peer },
+        None => Made::ServerReplica { round: 0 },
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::exchange::{Places, exchange};
 use super::lineage::Made;
+use super::run::start_after;
 use super::{Environment, invalid_event};
 use stepgrad_contract::FunctionError;
 use stepgrad_contract::events::{PeerEvent, SynchroniseReply};
@@ -22,7 +23,7 @@ pub(super) async fn handle(
     }
     let before = run.predecessor(store, round, peer).await?;
     let places = Places {
-        start: run.start(store, round, peer).await?,
+        start: start_after(round, before),
         state: before.map(|peer| Made::Optimizer { round: round - 1, peer }),
         replica: Made::Replica { round, peer },
         state_after: Made::Optimizer { round, peer },
