@@ -15,6 +15,7 @@
 
 mod id;
 mod lines;
+mod lock;
 
 pub(crate) use id::new_id;
 pub(crate) use lines::Lines;
@@ -26,17 +27,10 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 use stepgrad_contract::events::FinishReply;
 
 /// The version of `run.json`.
 pub(crate) const VERSION: u32 = 1;
-
-/// How long a run that is taken up may still be held. A command that was killed while it started a function leaves its
-/// lock to that process, for the moment until the function's own program is loaded.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// Between two looks at a lock, of which nobody sends news.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -171,42 +165,25 @@ impl Record {
         std::fs::create_dir_all(runs).map_err(|error| Failure::file("create", runs, &error))?;
         let folder = runs.join(id);
         std::fs::create_dir(&folder).map_err(|error| Failure::file("create", &folder, &error))?;
-        Self::lock(folder, Duration::ZERO)
+        Self::lock(folder)
     }
 
     /// Takes the folder of a run that was begun.
     pub(crate) fn open(runs: &Path, id: &str) -> Result<Self, Failure> {
         let folder = folder_of(runs, id)?;
-        Self::lock(folder, PATIENCE)
+        Self::lock(folder)
     }
 
-    fn lock(folder: PathBuf, patience: Duration) -> Result<Self, Failure> {
+    fn lock(folder: PathBuf) -> Result<Self, Failure> {
         let path = folder.join("run.lock");
         let lock = File::create(&path).map_err(|error| Failure::file("create", &path, &error))?;
-        let begin = Instant::now();
-        loop {
-            match lock.try_lock() {
-                Err(std::fs::TryLockError::WouldBlock) if begin.elapsed() < patience => {
-                    std::thread::sleep(LOOK_AGAIN);
-                }
-                ended => return Self::locked(folder, &path, lock, ended),
-            }
-        }
-    }
-
-    fn locked(
-        folder: PathBuf,
-        path: &Path,
-        lock: File,
-        ended: Result<(), std::fs::TryLockError>,
-    ) -> Result<Self, Failure> {
-        match ended {
-            Ok(()) => Ok(Self { folder, _lock: lock }),
-            Err(std::fs::TryLockError::WouldBlock) => Err(Failure::new(
+        match lock::take(&lock) {
+            Ok(true) => Ok(Self { folder, _lock: lock }),
+            Ok(false) => Err(Failure::new(
                 Exit::Usage,
                 format!("{} is being worked on by another process", folder.display()),
             )),
-            Err(std::fs::TryLockError::Error(error)) => Err(Failure::file("lock", path, &error)),
+            Err(error) => Err(Failure::file("lock", &path, &error)),
         }
     }
 
@@ -257,8 +234,7 @@ pub(crate) fn folder_of(runs: &Path, id: &str) -> Result<PathBuf, Failure> {
 
 /// Whether a process works on the run of `folder`.
 pub(crate) fn is_worked_on(folder: &Path) -> bool {
-    let lock = File::open(folder.join("run.lock"));
-    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
+    File::open(folder.join("run.lock")).is_ok_and(|file| lock::is_taken(&file))
 }
 
 /// Reads the `run.json` of a folder.
@@ -268,24 +244,4 @@ pub(crate) fn read(folder: &Path) -> Result<Run, Failure> {
     serde_json::from_str(&text).map_err(|error| {
         Failure::new(Exit::Internal, format!("{} is not a run's record: {error}", path.display()))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Record;
-    use std::time::Duration;
-
-    #[test]
-    fn a_lock_that_is_let_go_in_time_is_taken() {
-        let folder = tempfile::tempdir().unwrap();
-        let held = Record::create(folder.path(), "run-1").unwrap();
-        let path = held.folder.clone();
-        let failure = Record::lock(path.clone(), Duration::from_millis(20)).unwrap_err();
-        assert!(failure.message.contains("by another process"), "{}", failure.message);
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| Record::lock(path, Duration::from_secs(60)).map(drop));
-            drop(held);
-            assert!(waiting.join().unwrap().is_ok());
-        });
-    }
 }
