@@ -213,3 +213,37 @@ fn functions_killed_in_every_call_end_in_the_same_weights() {
         }
     }
 }
+
+/// A second view of the members is decided by recorded events alone: an engine that dies in the middle of it decides it
+/// again in the same way.
+#[test]
+fn an_engine_killed_while_its_peers_are_parted_ends_in_the_same_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = small_spec("peer_to_peer", "gradient_averaging", "{batches: 1}", 3)
+        .replace("samples: 240", "samples: 27")
+        .replace("epochs: 3", "epochs: 2")
+        .replace("batch_size: 16", "batch_size: 8");
+    let spec = format!("{spec}fault_tolerance:\n  quorum: 2\n  retries: {{max_attempts: 0}}\n");
+    std::fs::write(folder.path().join("train.yaml"), spec).unwrap();
+    let run = stepgrad(folder.path(), &["run", "train.yaml", "-o", "json"]).exits(0).json();
+    let id = run["run"].as_str().unwrap();
+    let parted =
+        "version: 1\nfaults:\n  - {id: parted, at: {round: 1}, partition: {groups: [[1], [2, 3]]}}\n";
+    let expect = "expect: {lost: {1: 1}, replicas_equal: true}\n";
+    let again = |faults: &str| {
+        std::fs::write(folder.path().join("faults.yaml"), format!("{parted}{faults}{expect}")).unwrap();
+        let arguments = ["rerun", id, "--faults", "faults.yaml", "-o", "json"];
+        stepgrad(folder.path(), &arguments).exits(0).json()
+    };
+    let alone = again("");
+    assert_ne!(alone["weights_sha256"], run["weights_sha256"]);
+    let record = folder.path().join("runs").join(alone["run"].as_str().unwrap());
+    let history = std::fs::read_to_string(record.join("history.jsonl")).unwrap();
+    // From the first call that tells whom its peer reaches to the end of the second exchange.
+    let place = |name: &str| history.lines().position(|line| line.contains(name)).unwrap() + 1;
+    let (first, last) = (place("\"Reach\""), place("\"Reevaluate\""));
+    assert!(first + 20 < last, "{first} to {last}");
+    let killed = again(&format!("  - {{id: dies, kill_engine: {{events: {first}..{last}}}}}\n"));
+    assert_eq!(killed["weights_sha256"], alone["weights_sha256"]);
+    assert!(killed["comparison"]["fired"]["dies"].as_u64().unwrap() > 20, "{killed}");
+}

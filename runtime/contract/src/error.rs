@@ -30,6 +30,8 @@ pub enum ErrorKind {
     RobustnessLost,
     /// Fewer peers than the quorum are left.
     QuorumLost,
+    /// What a peer published cannot be read by the others, or theirs not by it: it is left out of a round.
+    PeerUnreachable,
     /// A peer's private key is missing, not its own, or lies open to others.
     KeyUnavailable,
     /// The peer has said that it leaves.
@@ -44,7 +46,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::ObjectUnavailable,
         Self::ObjectMissing,
         Self::StaleObject,
@@ -57,6 +59,7 @@ impl ErrorKind {
         Self::NotFinite,
         Self::RobustnessLost,
         Self::QuorumLost,
+        Self::PeerUnreachable,
         Self::KeyUnavailable,
         Self::PeerLeft,
         Self::PeerAbsent,
@@ -80,6 +83,7 @@ impl ErrorKind {
             Self::NotFinite => "Stepgrad.NotFinite",
             Self::RobustnessLost => "Stepgrad.RobustnessLost",
             Self::QuorumLost => "Stepgrad.QuorumLost",
+            Self::PeerUnreachable => "Stepgrad.PeerUnreachable",
             Self::KeyUnavailable => "Stepgrad.KeyUnavailable",
             Self::PeerLeft => "Stepgrad.PeerLeft",
             Self::PeerAbsent => "Stepgrad.PeerAbsent",

@@ -4,6 +4,7 @@
 use crate::anomaly::Anomaly;
 use crate::fanout::Fanout;
 use crate::progress::{Lost, Metrics, Stop};
+use crate::view::{self, Reached};
 use serde::{Deserialize, Serialize};
 
 /// The event of `prepare` and `initialise`.
@@ -26,13 +27,27 @@ pub struct GradientEvent {
     pub batch: u32,
 }
 
-/// The event of `train`, `combine` and `synchronise`.
+/// The event of `train`, `combine` and `reach`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerEvent {
     /// The run.
     pub run: String,
     /// The round.
     pub round: u32,
+    /// The peer.
+    pub peer: u32,
+}
+
+/// The event of `synchronise`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExchangeEvent {
+    /// The run.
+    pub run: String,
+    /// The round.
+    pub round: u32,
+    /// The view of its members.
+    #[serde(default = "view::first")]
+    pub view: u32,
     /// The peer.
     pub peer: u32,
 }
@@ -53,7 +68,11 @@ pub struct MembershipEvent {
     pub run: String,
     /// The round.
     pub round: u32,
-    /// What became of each peer's work, in any order; nested one level for each group.
+    /// The view to be decided.
+    #[serde(default = "view::first")]
+    pub view: u32,
+    /// What became of each peer's work, for the first view; of each member's exchange, for the next one. In any
+    /// order; nested one level for each group.
     pub reports: Vec<Reports>,
 }
 
@@ -87,6 +106,7 @@ impl Reports {
                     status: Status::Lost,
                     error: Some(error.clone()),
                     replica: None,
+                    reached: None,
                 };
                 lost.iter().map(failed).collect()
             }
@@ -116,6 +136,9 @@ pub struct Report {
     /// SHA-256 of the replica's file, where it has one now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica: Option<String>,
+    /// Which members' contributions it can read that could not read all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<Reached>,
 }
 
 /// Whether a peer did its part in a round.
@@ -135,6 +158,9 @@ pub struct EvaluateEvent {
     pub run: String,
     /// The round.
     pub round: u32,
+    /// The view that was exchanged in.
+    #[serde(default = "view::first")]
+    pub view: u32,
     /// What became of each member's replica, in any order; nested one level for each group.
     pub replicas: Vec<Replicas>,
 }
@@ -212,6 +238,15 @@ pub struct SynchroniseReply {
     pub replica: String,
 }
 
+/// The reply of `reach`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReachReply {
+    /// The peer.
+    pub peer: u32,
+    /// Whose contributions it can read.
+    pub reached: Reached,
+}
+
 /// The reply of `aggregate`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaReply {
@@ -243,6 +278,9 @@ pub struct RoundMetrics {
     pub learning_rate: f64,
     /// Members of its exchange.
     pub members: u32,
+    /// The view of the members that its exchange was settled in.
+    #[serde(default = "view::first", skip_serializing_if = "view::is_first")]
+    pub view: u32,
     /// Peers lost in it, in their work or in the exchange, the first [`LOST_NAMED`].
     pub lost: Vec<Lost>,
     /// Peers that its exchange left out or found amiss, the first [`crate::anomaly::NAMED`].

@@ -19,7 +19,8 @@ pub struct Carriers {
     pub peer_fixed: u64,
     /// Events of one batch.
     pub batch: u64,
-    /// Events of one call of a child execution.
+    /// Events of the calls of a child execution: of one for a range of batches, or of one in every stage that maps over
+    /// peers for a group of them, whichever is more.
     pub child: u64,
     /// Events of a child execution outside its items.
     pub child_fixed: u64,
@@ -80,8 +81,7 @@ impl Carriers {
         if group == 0 {
             return None;
         }
-        // The peers are mapped over twice at the most: before the membership is decided and after.
-        let calls = 2 * u64::from(peers.div_ceil(group)) * self.child;
+        let calls = u64::from(peers.div_ceil(group)) * self.child;
         (self.round_fixed + calls <= self.history_limit).then_some(group)
     }
 }

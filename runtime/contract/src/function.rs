@@ -21,6 +21,8 @@ pub enum Function {
     Membership,
     /// Collects what all members published and updates one peer's replica.
     Synchronise,
+    /// Tells which members' contributions a peer can read that could not read all.
+    Reach,
     /// Collects what all members published and updates the server's model.
     Aggregate,
     /// Checks the replicas, measures loss and accuracy, decides what comes next.
@@ -31,7 +33,7 @@ pub enum Function {
 
 impl Function {
     /// Every function, in the order in which a run first calls them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Prepare,
         Self::Initialise,
         Self::Gradient,
@@ -39,6 +41,7 @@ impl Function {
         Self::Combine,
         Self::Membership,
         Self::Synchronise,
+        Self::Reach,
         Self::Aggregate,
         Self::Evaluate,
         Self::Finish,
@@ -55,6 +58,7 @@ impl Function {
             Self::Combine => "combine",
             Self::Membership => "membership",
             Self::Synchronise => "synchronise",
+            Self::Reach => "reach",
             Self::Aggregate => "aggregate",
             Self::Evaluate => "evaluate",
             Self::Finish => "finish",

@@ -112,16 +112,27 @@ pub fn progress(run: &str, round: u32) -> String {
     format!("{}/progress.json", self::round(run, round))
 }
 
+/// The key of what comes of a round's exchange (members, anomalies, replicas, optimiser states) in a view of its
+/// members ([`crate::view`]). The first view has no folder of its own.
+#[must_use]
+pub fn in_view(key: String, view: u32) -> String {
+    let parts = key.split_once("/round-").and_then(|(before, after)| Some((before, after.split_once('/')?)));
+    match parts {
+        Some((before, (round, rest))) if view > 1 => format!("{before}/round-{round}/view-{view}/{rest}"),
+        _ => key,
+    }
+}
+
 /// What a tensor file under `key` says that it is, so that one that comes in its place is noticed: the key
-/// below the run's objects, without the peer for a replica, because all replicas of a round are the same bytes.
+/// below the run's objects, without the peer for a replica, because all replicas of a view are the same bytes.
 /// `None` for files that are not the run's own objects.
 #[must_use]
 pub fn identity(key: &str) -> Option<String> {
     let (_, object) = key.split_once("/objects/")?;
     let object = object.strip_suffix(".safetensors")?;
     let mut parts: Vec<&str> = object.split('/').collect();
-    if parts.last() == Some(&"replica") && parts.len() == 3 {
-        parts.remove(1);
+    if parts.last() == Some(&"replica") && parts.len() > 2 {
+        parts.remove(parts.len() - 2);
     }
     Some(parts.join("/"))
 }
@@ -160,6 +171,21 @@ mod tests {
         assert_ne!(is(super::replica("a", 3, 2)), is(super::replica("a", 4, 2)));
         assert_ne!(is(super::optimizer("a", 3, 2)), is(super::optimizer("a", 3, 1)));
         assert_eq!(is(super::trained_model("a")), None);
+    }
+
+    #[test]
+    fn a_later_view_has_a_folder_of_its_own() {
+        let second = |key: String| super::in_view(key, 2);
+        assert_eq!(super::in_view(super::members("a", 3), 1), super::members("a", 3));
+        assert_eq!(second(super::members("a", 3)), "a/objects/round-000003/view-2/members.json");
+        let replica = second(super::replica("a", 3, 2));
+        assert_eq!(replica, "a/objects/round-000003/view-2/peer-0002/replica.safetensors");
+        assert_eq!(identity(&replica).as_deref(), Some("round-000003/view-2/replica"));
+        assert_eq!(identity(&replica), identity(&second(super::replica("a", 3, 1))));
+        assert_eq!(
+            identity(&second(super::optimizer("a", 3, 2))).as_deref(),
+            Some("round-000003/view-2/peer-0002/optimizer")
+        );
     }
 
     #[test]

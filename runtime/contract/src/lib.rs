@@ -23,6 +23,7 @@ pub mod schedule;
 pub mod signing;
 pub mod tensors;
 pub mod training;
+pub mod view;
 
 pub use error::{ErrorKind, FunctionError};
 pub use function::Function;

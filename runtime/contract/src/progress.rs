@@ -1,5 +1,6 @@
 //! What is known after a round.
 
+use crate::view;
 use serde::{Deserialize, Serialize};
 
 /// Who took part in a round's exchange.
@@ -7,13 +8,16 @@ use serde::{Deserialize, Serialize};
 pub struct Members {
     /// The round.
     pub round: u32,
+    /// The view of the members that this is.
+    #[serde(default = "view::first", skip_serializing_if = "view::is_first")]
+    pub view: u32,
     /// Ascending.
     pub members: Vec<u32>,
-    /// Peers whose work of this round failed, ascending.
+    /// Peers whose work of this round failed, or that a later view leaves out, ascending.
     pub lost: Vec<Lost>,
 }
 
-/// A peer whose work of a round failed for good.
+/// A peer whose work of a round failed for good, or that a later view leaves out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
     /// The peer.
@@ -55,6 +59,9 @@ pub struct Progress {
     pub replica: String,
     /// Peers that have a replica of this round, ascending; none where a server has the only one.
     pub holders: Vec<u32>,
+    /// The view of the members that the exchange was settled in: where the replicas are.
+    #[serde(default = "view::first", skip_serializing_if = "view::is_first")]
+    pub view: u32,
     /// Why the training ends here, if it does.
     pub stop: Option<Stop>,
 }
@@ -76,6 +83,7 @@ impl Progress {
             bad: 0,
             replica: String::new(),
             holders: Vec::new(),
+            view: view::FIRST,
             stop: None,
         }
     }

@@ -44,7 +44,8 @@ fn replicas_equal(told: &Told) -> Option<bool> {
     let root = told.folder.parent()?;
     let digest = |key: String| std::fs::read(root.join(key)).ok().map(|bytes| sha256(&bytes));
     let server = digest(keys::server_replica(run, round));
-    let peers = (1..=told.training.peers).filter_map(|peer| digest(keys::replica(run, round, peer)));
+    let peers = (1..=told.training.peers)
+        .filter_map(|peer| digest(keys::in_view(keys::replica(run, round, peer), metrics.view)));
     let found: Vec<String> = peers.chain(server).collect();
     let distinct: BTreeSet<&str> =
         found.iter().map(String::as_str).chain([metrics.replica.as_str()]).collect();

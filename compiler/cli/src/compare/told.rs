@@ -16,8 +16,8 @@ use stepgrad_contract::{Training, keys};
 use stepgrad_engine::core::{EventType, HistoryEvent, Record};
 use stepgrad_engine::driver::history::HistoryFile;
 
-/// The state whose end decides who takes part in a round.
-const MEMBERSHIP: &str = "Membership";
+/// The states whose end decides who takes part in a round; the last of them counts.
+const DECIDING: [&str; 2] = ["Membership", "View"];
 
 /// What a record tells.
 #[derive(Debug)]
@@ -144,7 +144,9 @@ impl Told {
             }
             EventType::TaskFailed | EventType::TaskTimedOut if is_call => entry.failures += 1,
             EventType::ExecutionStarted if is_whole => entry.started = Some(event.timestamp),
-            EventType::TaskStateExited if event.details.name.as_deref() == Some(MEMBERSHIP) => {
+            EventType::TaskStateExited
+                if event.details.name.as_deref().is_some_and(|name| DECIDING.contains(&name)) =>
+            {
                 entry.decided = Some(event.timestamp);
             }
             kind if kind.is_end() && is_whole => {

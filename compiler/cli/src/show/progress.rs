@@ -159,6 +159,7 @@ mod tests {
             epochs: 2,
             learning_rate: 0.1,
             members: 3,
+            view: stepgrad_contract::view::FIRST,
             lost: vec![Lost { peer: 4, error: "States.Timeout".to_owned() }],
             anomalous: vec![Anomaly::new(2, Why::NotFinite, None)],
             skipped: None,

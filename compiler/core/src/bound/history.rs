@@ -88,7 +88,7 @@ pub(super) fn figures(
     let mut all = Vec::new();
     let round = match choice.peers_per_execution {
         None => carriers.round_fixed + u64::from(size.peers) * peer,
-        Some(group) => carriers.round_fixed + 2 * u64::from(size.peers.div_ceil(group)) * carriers.child,
+        Some(group) => carriers.round_fixed + u64::from(size.peers.div_ceil(group)) * carriers.child,
     };
     all.push(figure("history of `round`".to_owned(), round, format!("{} peers, all retries", size.peers)));
     if let Some(group) = choice.peers_per_execution {

@@ -2,6 +2,7 @@
 
 use super::Figure;
 use crate::limits::PAYLOAD_BYTES;
+use stepgrad_contract::ErrorKind;
 use stepgrad_contract::anomaly::{Anomaly, NAMED, Why};
 use stepgrad_contract::events::{
     Action, EvaluateEvent, EvaluateReply, LOST_NAMED, MembershipEvent, Next, Replicas, Report, Reports,
@@ -9,6 +10,7 @@ use stepgrad_contract::events::{
 };
 use stepgrad_contract::fanout::{Batches, Choice, Fanout, Member};
 use stepgrad_contract::progress::{Lost, Metrics, Stop};
+use stepgrad_contract::view::{self, Reached};
 
 /// Bytes of a run's id at the most.
 const RUN_ID: usize = 64;
@@ -33,12 +35,14 @@ pub(super) fn figures(peers: u32, batches: u32, choice: Choice, anomalies: bool)
     let reports = MembershipEvent {
         run: run.clone(),
         round: u32::MAX,
+        view: view::FIRST,
         reports: (1..=peers).map(|peer| Reports::One(report(peer))).collect(),
     };
     let replicas = EvaluateEvent {
         run,
         round: u32::MAX,
-        replicas: (1..=peers).map(|peer| Replicas::Peers(Reports::One(held(peer)))).collect(),
+        view: view::LAST,
+        replicas: (1..=peers).map(|peer| Replicas::Peers(Reports::One(exchanged(peer, peers)))).collect(),
     };
     let reply = EvaluateReply {
         next: Next { round: u32::MAX, next: Action::Segment, fanout: working.clone() },
@@ -49,7 +53,7 @@ pub(super) fn figures(peers: u32, batches: u32, choice: Choice, anomalies: bool)
         figure(
             "payload after the exchange",
             length(&exchanging) + length(&replicas),
-            "members and replica digests",
+            "members and replica digests, or whom they reach",
         ),
         figure("reply of evaluate", length(&reply), "members and metrics"),
         // `.sync:2` gives the child's input beside its output.
@@ -69,11 +73,21 @@ fn widest(batches: u32, choice: Choice) -> Batches {
 }
 
 fn report(peer: u32) -> Report {
-    Report { peer, status: Status::Lost, error: Some(LONGEST_ERROR.to_owned()), replica: None }
+    Report { peer, status: Status::Lost, error: Some(LONGEST_ERROR.to_owned()), replica: None, reached: None }
 }
 
-fn held(peer: u32) -> Report {
-    Report { peer, status: Status::Ok, error: None, replica: Some("0".repeat(64)) }
+/// The longer report of an exchange of `peers`: of a replica, or of who cannot read all and tells whom it reaches.
+fn exchanged(peer: u32, peers: u32) -> Report {
+    match Reached::of(&vec![false; peers as usize]) {
+        Some(reached) => Report {
+            error: Some(ErrorKind::ObjectUnavailable.name().to_owned()),
+            reached: Some(reached),
+            ..report(peer)
+        },
+        None => {
+            Report { peer, status: Status::Ok, error: None, replica: Some("0".repeat(64)), reached: None }
+        }
+    }
 }
 
 fn metrics(peers: u32, anomalies: bool) -> RoundMetrics {
@@ -83,6 +97,7 @@ fn metrics(peers: u32, anomalies: bool) -> RoundMetrics {
         epochs: u32::MAX,
         learning_rate: 1.0 / 3.0,
         members: peers,
+        view: view::LAST,
         lost: (1..=peers)
             .rev()
             .take(LOST_NAMED)

@@ -260,7 +260,7 @@ pub(super) const ACTIONS: &[Entry] = &[
     Entry {
         name: "partition",
         acts: Where::Peer,
-        doc: "Peers of one group cannot reach what those of another publish; a peer in none reaches all.",
+        doc: "Peers of one group cannot read what those of another wrote (what they published, replicas); a peer in none reaches all.",
         fields: &[required("groups", Kind::Groups, "The groups, e.g. `[[1, 2], [3, 4]]`.")],
     },
     Entry {

@@ -45,7 +45,11 @@ pub(super) fn has(function: Function, key: &str) -> bool {
     match key {
         "peer" => matches!(
             function,
-            Function::Gradient | Function::Train | Function::Combine | Function::Synchronise
+            Function::Gradient
+                | Function::Train
+                | Function::Combine
+                | Function::Synchronise
+                | Function::Reach
         ),
         "batch" => matches!(function, Function::Gradient),
         "round" | "epoch" => !matches!(function, Function::Prepare | Function::Initialise),

@@ -312,6 +312,16 @@ impl Draw<'_> {
             }
         }
         match &fault.action {
+            Action::Partition { .. } if !universe.calls(Function::Synchronise) => self.cx.report(
+                Diagnostic::error(
+                    Code::FaultNever,
+                    "a partition keeps peers from one another, and these only meet a server",
+                )
+                .at(&entry.act.place(), "can never fire")
+                .hint(
+                    "make objects unavailable to the workers of one side: at: {peers: ..}, unavailable: {}",
+                ),
+            ),
             Action::Partition { groups } => {
                 if let Some(far) = groups.iter().filter_map(Set::last).find(|last| *last > universe.peers) {
                     self.cx.report(

@@ -14,10 +14,16 @@ use stepgrad_contract::training::{Every, Training};
 
 /// Four peers of six batches each, two epochs of rounds of three batches: four rounds, three retries, 500 events.
 pub(super) fn universe() -> Universe {
-    let spec = "version: 1\nname: small\ndata: {source: data, format: idx}\nmodel: {architecture: mlp}\n\
-        training: {epochs: 2, optimizer: {sgd: {learning_rate: 0.1}}}\ntopology: {kind: peer_to_peer, peers: 4}\n\
-        exchange: {every: {batches: 3}}\n";
-    let (spec, _) = crate::spec::parse(&Source { name: "t", text: spec }, &[]).unwrap();
+    universe_of("peer_to_peer")
+}
+
+fn universe_of(topology: &str) -> Universe {
+    let spec = format!(
+        "version: 1\nname: small\ndata: {{source: data, format: idx}}\nmodel: {{architecture: mlp}}\n\
+        training: {{epochs: 2, optimizer: {{sgd: {{learning_rate: 0.1}}}}}}\n\
+        topology: {{kind: {topology}, peers: 4}}\nexchange: {{every: {{batches: 3}}}}\n"
+    );
+    let (spec, _) = crate::spec::parse(&Source { name: "t", text: &spec }, &[]).unwrap();
     let templates = crate::lower::Templates::embedded().unwrap();
     let training: Training = crate::compile(&spec, &templates).unwrap().bundle.training;
     assert_eq!(training.every, Every::Batches(3));
@@ -129,6 +135,16 @@ fn coordinates_become_sets() {
     assert_eq!(plan.faults[0].at.round, Some(Set::of([3, 4])));
     let leave = planned("at: {peer: 2, round: 2}\nleave: {}");
     assert_eq!(leave.faults[0].at.round, Some(Set::of([2, 3, 4])), "who has left does not come back");
+}
+
+/// Workers of a server read nothing of one another.
+#[test]
+fn a_partition_of_workers_could_never_fire() {
+    let text = "version: 1\nfaults:\n  - id: a\n    partition: {groups: [[1], [2]]}\n";
+    let (file, _) = parse(&Source { name: "faults.yaml", text }).unwrap();
+    let refused = resolve(&file, &universe_of("parameter_server"), 7).unwrap_err();
+    assert_eq!(refused.iter().map(|finding| finding.code).collect::<Vec<_>>(), [Code::FaultNever]);
+    assert!(resolve(&file, &universe(), 7).is_ok());
 }
 
 #[test]

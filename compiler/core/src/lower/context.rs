@@ -5,7 +5,7 @@ use super::{Settings, machine_placeholder};
 use crate::limits::{FUNCTION_TIMEOUT_S, INLINE_MAP_CONCURRENCY};
 use crate::plan::{Dimension, Failure, Map, Plan, Stage, Step};
 use serde_json::{Value, json};
-use stepgrad_contract::ErrorKind;
+use stepgrad_contract::{ErrorKind, view};
 
 /// Seconds that a call may wait for its function to start on top of the function's own timeout, so that it is
 /// Lambda that ends a slow function and names the cause.
@@ -46,7 +46,11 @@ fn train(plan: &Plan, settings: &Settings) -> Rendering {
     let lowering = Lowering { settings };
     let tasks = |stages: &[Stage], after: Option<&str>| -> Vec<Value> {
         let nexts = stages.iter().skip(1).map(|stage| Some(stage.name)).chain([after]);
-        stages.iter().zip(nexts).map(|(stage, next)| lowering.task(stage, next, "TrainingFailed")).collect()
+        stages
+            .iter()
+            .zip(nexts)
+            .map(|(stage, next)| lowering.task(stage, next, "TrainingFailed", None))
+            .collect()
     };
     Rendering {
         name: "train".to_owned(),
@@ -87,8 +91,18 @@ impl Lowering<'_> {
         for (place, step) in steps.iter().enumerate() {
             let next = steps.get(place + 1).map(step_name).or(after);
             match step {
-                Step::Task(stage) => values.push(self.task(stage, next, on_error)),
-                Step::Quorum => values.push(Self::quorum(next)),
+                Step::Task(stage) => values.push(self.task(stage, next, on_error, None)),
+                Step::Guarded(guarded) => {
+                    let instead = guarded
+                        .then
+                        .first()
+                        .map(|step| json!({"error": guarded.from.name(), "next": step_name(step)}));
+                    values.push(self.task(&guarded.stage, next, on_error, instead.as_ref()));
+                    let (mut others, mut children) = self.steps(&guarded.then, next, on_error);
+                    values.append(&mut others);
+                    machines.append(&mut children);
+                }
+                Step::Quorum(name) => values.push(Self::quorum(name, next)),
                 Step::Map(map) => {
                     let (value, mut children) = self.map(map, next, on_error);
                     values.push(value);
@@ -99,7 +113,8 @@ impl Lowering<'_> {
         (values, machines)
     }
 
-    fn task(&self, stage: &Stage, next: Option<&str>, on_error: &str) -> Value {
+    /// A call; with `instead`, where it goes on after one error in place of `on_error`.
+    fn task(&self, stage: &Stage, next: Option<&str>, on_error: &str, instead: Option<&Value>) -> Value {
         let timeout = self.settings.timeouts.get(&stage.function).copied().unwrap_or(FUNCTION_TIMEOUT_S);
         json!({
             "kind": "task",
@@ -111,14 +126,18 @@ impl Lowering<'_> {
             "next": next,
             "on_error": on_error,
             "error_path": error_path(on_error),
+            "instead": instead,
+            "view": stage.view,
+            // What is known of the peers: how their work ended, or how their exchange did.
+            "reports": if stage.view == view::FIRST { "$.reports" } else { "$.replicas" },
         })
     }
 
-    fn quorum(next: Option<&str>) -> Value {
+    fn quorum(name: &str, next: Option<&str>) -> Value {
         json!({
             "kind": "quorum",
-            "name": QUORUM,
-            "lost": "QuorumLost",
+            "name": name,
+            "lost": format!("{name}{LOST}"),
             "next": next,
         })
     }
@@ -189,13 +208,13 @@ fn error_path(on_error: &str) -> &'static str {
 
 /// How the names of the states end that report a lost element.
 const LOST: &str = "Lost";
-const QUORUM: &str = "Quorum";
 
 fn step_name(step: &Step) -> &str {
     match step {
         Step::Task(stage) => stage.name,
         Step::Map(map) => map.name,
-        Step::Quorum => QUORUM,
+        Step::Guarded(guarded) => guarded.stage.name,
+        Step::Quorum(name) => name,
     }
 }
 

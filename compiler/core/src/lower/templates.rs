@@ -22,6 +22,7 @@ embedded![
     "functions/initialise.json",
     "functions/membership.json",
     "functions/prepare.json",
+    "functions/reach.json",
     "functions/synchronise.json",
     "functions/train.json",
     "machines/batches.asl.json",

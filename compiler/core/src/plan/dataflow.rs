@@ -33,7 +33,13 @@ fn steps(list: &[Step], there: &mut BTreeSet<Object>, gaps: &mut Vec<Gap>) {
         match step {
             Step::Task(stage) => visit(stage, there, gaps),
             Step::Map(map) => steps(&map.steps, there, gaps),
-            Step::Quorum => {}
+            Step::Guarded(guarded) => {
+                // What the call would have written is not there where it has failed.
+                let mut without = there.clone();
+                visit(&guarded.stage, there, gaps);
+                steps(&guarded.then, &mut without, gaps);
+            }
+            Step::Quorum(_) => {}
         }
     }
 }

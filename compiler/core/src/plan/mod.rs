@@ -9,7 +9,7 @@ mod stage;
 pub mod topologies;
 
 pub use dataflow::{Gap, gaps};
-pub use stage::{Dimension, Failure, Map, Object, Stage, Step};
+pub use stage::{Dimension, Failure, Guarded, Map, Object, Stage, Step};
 
 use stepgrad_contract::training::{Algorithm, Topology};
 
@@ -43,7 +43,11 @@ impl Plan {
             for step in steps {
                 match step {
                     Step::Task(stage) => stages.push(stage),
-                    Step::Quorum => {}
+                    Step::Quorum(_) => {}
+                    Step::Guarded(guarded) => {
+                        stages.push(&guarded.stage);
+                        collect(&guarded.then, stages);
+                    }
                     Step::Map(map) => collect(&map.steps, stages),
                 }
             }

@@ -1,6 +1,6 @@
 //! The parts of a plan.
 
-use stepgrad_contract::Function;
+use stepgrad_contract::{ErrorKind, Function};
 
 /// One call of a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,9 @@ pub struct Stage {
     pub reads: &'static [Object],
     /// Objects it writes.
     pub writes: &'static [Object],
+    /// The view of the round's members that it is about (`stepgrad_contract::view`); the first where that does not
+    /// matter.
+    pub view: u32,
 }
 
 /// A step of a round.
@@ -22,8 +25,21 @@ pub enum Step {
     Task(Stage),
     /// The same steps for every element of a dimension, in parallel; its end is a barrier.
     Map(Map),
-    /// Ends the run unless the membership decided before reaches the quorum.
-    Quorum,
+    /// A single call, with other steps for one way to fail.
+    Guarded(Guarded),
+    /// Ends the run unless the membership decided before reaches the quorum; with the state's name.
+    Quorum(&'static str),
+}
+
+/// A single call, and the steps that are taken in its place where it fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guarded {
+    /// The call.
+    pub stage: Stage,
+    /// How it has to fail, after all its retries.
+    pub from: ErrorKind,
+    /// What is done then, one after the other; afterwards it goes on as after the call.
+    pub then: Vec<Step>,
 }
 
 /// The same steps for every element of a dimension.

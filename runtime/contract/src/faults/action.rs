@@ -88,7 +88,7 @@ pub enum Action {
     Leave {},
     /// The peer is not there before.
     Join {},
-    /// Peers of one group cannot reach what those of another publish.
+    /// Peers of one group cannot read what those of another wrote.
     Partition {
         /// The groups; a peer in none reaches all.
         groups: Groups,

@@ -24,7 +24,7 @@ impl Faults {
     /// [`ErrorKind::ObjectUnavailable`] where it cannot be reached.
     pub(crate) async fn before_read(&self, key: &str) -> Result<String, FunctionError> {
         let Some(object) = object(Operation::Get, key) else { return Ok(key.to_owned()) };
-        if object.kind == ObjectKind::Published
+        if matches!(object.kind, ObjectKind::Published | ObjectKind::Replica | ObjectKind::Optimizer)
             && let Some(fault) = object.owner.and_then(|owner| self.parted(owner))
         {
             self.fire(fault, Some(key));

@@ -30,7 +30,7 @@ impl Faults {
         }
     }
 
-    /// The fault that keeps this call's peer from reading what `owner` publishes.
+    /// The fault that keeps this call's peer from reading what `owner` wrote for others.
     pub(super) fn parted(&self, owner: u32) -> Option<&Fault> {
         let peer = self.call.peer?;
         self.plan.faults.iter().find(|fault| match &fault.action {

@@ -26,15 +26,15 @@ pub(super) async fn handle(
     event: EvaluateEvent,
 ) -> Result<EvaluateReply, FunctionError> {
     let run = environment.run(&event.run).await?;
-    let (round, store) = (event.round, &environment.store);
+    let (round, view, store) = (event.round, event.view, &environment.store);
     run.check_round(round)?;
-    let members = run.members(store, round).await?;
+    let members = run.members(store, round, view).await?;
     let exchanged = exchanged(&run, &event, &members)?;
-    let (digest, file) = agreed(&run, environment, round, &exchanged).await?;
+    let (digest, file) = agreed(&run, environment, &members, &exchanged).await?;
     let before = run.before(store, round).await?;
 
     let mut training = Sums::default();
-    let amiss = anomalies(&run, environment, round).await?;
+    let amiss = anomalies(&run, environment, &members).await?;
     let caught = |peer: u32| amiss.anomalous.iter().any(|other| other.peer == peer && other.why.is_caught());
     for peer in members.members.iter().filter(|peer| !caught(**peer)) {
         // The exchange has verified the file.
@@ -59,6 +59,7 @@ pub(super) async fn handle(
         validation,
         replica: digest,
         holders: exchanged.holders,
+        view,
     };
     let after = decide(&run.training, &before, measured);
     store.put_document(&keys::progress(&run.id, round), &after).await?;
@@ -82,6 +83,7 @@ pub(super) async fn handle(
         epochs: after.epochs,
         learning_rate: before.learning_rate,
         members: u32::try_from(members.members.len()).unwrap_or(u32::MAX),
+        view,
         lost: members.lost.into_iter().chain(exchanged.lost).take(LOST_NAMED).collect(),
         anomalous: amiss.anomalous.into_iter().take(NAMED).collect(),
         skipped: amiss.skipped,
@@ -95,10 +97,10 @@ pub(super) async fn handle(
 }
 
 /// The replica that stands for all, where `holders` have one each.
-pub(super) fn replica_of(run: &Run, round: u32, holders: &[u32]) -> Result<Made, FunctionError> {
+pub(super) fn replica_of(run: &Run, round: u32, view: u32, holders: &[u32]) -> Result<Made, FunctionError> {
     match (run.training.topology, holders.first()) {
         (Topology::ParameterServer, _) => Ok(Made::ServerReplica { round }),
-        (Topology::PeerToPeer, Some(peer)) => Ok(Made::Replica { round, peer: *peer }),
+        (Topology::PeerToPeer, Some(peer)) => Ok(Made::Replica { round, view, peer: *peer }),
         (Topology::PeerToPeer, None) => Err(invalid_event(format!("nobody has a replica of round {round}"))),
     }
 }
@@ -158,9 +160,10 @@ fn exchanged(run: &Run, event: &EvaluateEvent, members: &Members) -> Result<Exch
 async fn agreed(
     run: &Run,
     environment: &Environment,
-    round: u32,
+    members: &Members,
     exchanged: &Exchanged,
 ) -> Result<(String, TensorFile), FunctionError> {
+    let (round, view) = (members.round, members.view);
     let (here, quorum) = (exchanged.holders.len(), run.training.quorum.max(1) as usize);
     if run.training.topology == Topology::PeerToPeer && here < quorum {
         let named: Vec<_> = exchanged.lost.iter().take(LOST_NAMED).map(ToString::to_string).collect();
@@ -170,7 +173,7 @@ async fn agreed(
         );
         return Err(FunctionError::new(ErrorKind::QuorumLost, message));
     }
-    let (bytes, file) = replica_of(run, round, &exchanged.holders)?.read(environment, run).await?;
+    let (bytes, file) = replica_of(run, round, view, &exchanged.holders)?.read(environment, run).await?;
     let digest = sha256(&bytes);
     let others: Vec<&String> = exchanged.digests.iter().filter(|other| **other != digest).collect();
     match others.first() {

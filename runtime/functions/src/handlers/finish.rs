@@ -16,7 +16,7 @@ pub(super) async fn handle(
     let stop = progress
         .stop
         .ok_or_else(|| invalid_event(format!("round {round} is not the last: the training goes on")))?;
-    let replica = replica_of(&run, round, &progress.holders)?;
+    let replica = replica_of(&run, round, progress.view, &progress.holders)?;
     let model = replica.get(environment, &run).await?;
     let weights_sha256 = store.put_tensors(&keys::trained_model(&run.id), &model).await?;
     Ok(FinishReply {

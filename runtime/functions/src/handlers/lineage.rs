@@ -10,7 +10,7 @@ use crate::store;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::io::Write;
-use stepgrad_contract::events::{GradientEvent, PeerEvent, RoundEvent, RunEvent};
+use stepgrad_contract::events::{ExchangeEvent, GradientEvent, PeerEvent, RoundEvent, RunEvent};
 use stepgrad_contract::progress::Sums;
 use stepgrad_contract::tensors::TensorFile;
 use stepgrad_contract::training::{Algorithm, Topology};
@@ -27,10 +27,10 @@ pub(super) enum Made {
     Gradient { round: u32, peer: u32, batch: u32 },
     /// What a peer published.
     Published { round: u32, peer: u32 },
-    /// A peer's replica.
-    Replica { round: u32, peer: u32 },
-    /// A peer's optimiser state.
-    Optimizer { round: u32, peer: u32 },
+    /// A peer's replica, of a view of the round's members.
+    Replica { round: u32, view: u32, peer: u32 },
+    /// A peer's optimiser state, likewise; where it comes from training, of the first.
+    Optimizer { round: u32, view: u32, peer: u32 },
     /// The server's model; in round 0, what every replica starts from.
     ServerReplica { round: u32 },
     /// The server's optimiser state.
@@ -46,8 +46,8 @@ impl Made {
             Self::ValidationBatch { batch } => keys::validation_batch(id, batch),
             Self::Gradient { round, peer, batch } => keys::batch_gradient(id, round, peer, batch),
             Self::Published { round, peer } => keys::published(id, round, peer),
-            Self::Replica { round, peer } => keys::replica(id, round, peer),
-            Self::Optimizer { round, peer } => keys::optimizer(id, round, peer),
+            Self::Replica { round, view, peer } => keys::in_view(keys::replica(id, round, peer), view),
+            Self::Optimizer { round, view, peer } => keys::in_view(keys::optimizer(id, round, peer), view),
             Self::ServerReplica { round } => keys::server_replica(id, round),
             Self::ServerOptimizer { round } => keys::server_optimizer(id, round),
         }
@@ -133,13 +133,15 @@ impl Made {
                         Algorithm::ModelAveraging => train::handle(environment, event).await.map(drop),
                     }
                 }
-                Self::Optimizer { round, peer } if run.training.algorithm == Algorithm::ModelAveraging => {
+                Self::Optimizer { round, peer, .. }
+                    if run.training.algorithm == Algorithm::ModelAveraging =>
+                {
                     train::handle(environment, PeerEvent { run: id, round, peer }).await.map(drop)
                 }
-                Self::Replica { round, peer } | Self::Optimizer { round, peer } => {
+                Self::Replica { round, view, peer } | Self::Optimizer { round, view, peer } => {
                     match run.training.topology {
                         Topology::PeerToPeer => {
-                            synchronise::handle(environment, PeerEvent { run: id, round, peer })
+                            synchronise::handle(environment, ExchangeEvent { run: id, round, view, peer })
                                 .await
                                 .map(drop)
                         }

@@ -1,53 +1,102 @@
 //! `membership`: decides from the peers' reports who takes part in a round's exchange, and whether the quorum
-//! holds.
+//! holds. The first view of the members are those whose work was done. A second one is decided where the quorum has no
+//! replica after the exchange: those members of the first that reach one another ([`stepgrad_contract::view`]).
 
+use super::run::Run;
 use super::{Environment, fanout, invalid_event};
 use std::collections::BTreeMap;
-use stepgrad_contract::events::{MembershipEvent, MembershipReply, Reports};
+use stepgrad_contract::events::{MembershipEvent, MembershipReply, Report, Reports};
 use stepgrad_contract::progress::{Lost, Members};
-use stepgrad_contract::{FunctionError, keys};
+use stepgrad_contract::view::{self, agreeing};
+use stepgrad_contract::{ErrorKind, FunctionError, keys};
 
 pub(super) async fn handle(
     environment: &Environment,
     event: MembershipEvent,
 ) -> Result<MembershipReply, FunctionError> {
     let run = environment.run(&event.run).await?;
-    run.check_round(event.round)?;
-    let mut errors = BTreeMap::new();
+    let MembershipEvent { round, view, .. } = event;
+    run.check_round(round)?;
+    let mut reports = BTreeMap::new();
     for report in event.reports.iter().flat_map(Reports::each) {
-        if errors.insert(report.peer, report.loss()).is_some() {
-            return Err(invalid_event(format!("peer {} is reported twice", report.peer)));
+        let peer = report.peer;
+        if reports.insert(peer, report).is_some() {
+            return Err(invalid_event(format!("peer {peer} is reported twice")));
         }
     }
-    if !errors.keys().copied().eq(1..=run.training.peers) {
-        let reported = errors.len();
+    let members = match view {
+        view::FIRST => by_work(&run, round, reports)?,
+        view::LAST => by_reach(&run.members(&environment.store, round, view::FIRST).await?, &reports)?,
+        other => return Err(invalid_event(format!("a round has no view {other} of its members"))),
+    };
+    let quorum = members.members.len() >= run.training.quorum.max(1) as usize;
+    if quorum {
+        let key = keys::in_view(keys::members(&run.id, round), view);
+        environment.store.put_document(&key, &members).await?;
+    }
+    let fanout = fanout::of_members(&run, &members.members)?;
+    let cause = cause(&members, run.training.peers, run.training.quorum);
+    Ok(MembershipReply { quorum, fanout, cause })
+}
+
+/// Those whose work was done.
+fn by_work(run: &Run, round: u32, reports: BTreeMap<u32, Report>) -> Result<Members, FunctionError> {
+    if !reports.keys().copied().eq(1..=run.training.peers) {
+        let reported = reports.len();
         return Err(invalid_event(format!(
             "{reported} reports, where each of the {} peers has to have one",
             run.training.peers
         )));
     }
-    let mut members = Members { round: event.round, members: Vec::new(), lost: Vec::new() };
-    for (peer, error) in errors {
-        match error {
+    let mut members = Members { round, view: view::FIRST, members: Vec::new(), lost: Vec::new() };
+    for (peer, report) in reports {
+        match report.loss() {
             None => members.members.push(peer),
             Some(error) => members.lost.push(Lost { peer, error }),
         }
     }
-    let quorum = members.members.len() >= run.training.quorum.max(1) as usize;
-    if quorum {
-        environment.store.put_document(&keys::members(&run.id, event.round), &members).await?;
+    Ok(members)
+}
+
+/// Those of the first view that reach one another. Who has a replica could read all; who neither has one nor tells
+/// whom it reaches is lost as it is reported.
+fn by_reach(first: &Members, reports: &BTreeMap<u32, Report>) -> Result<Members, FunctionError> {
+    if !reports.keys().eq(&first.members) {
+        return Err(invalid_event(format!(
+            "{} members report their exchange, where round {} has {}",
+            reports.len(),
+            first.round,
+            first.members.len()
+        )));
     }
-    let fanout = fanout::of_members(&run, &members.members)?;
-    let cause = cause(&members, run.training.peers, run.training.quorum, event.round);
-    Ok(MembershipReply { quorum, fanout, cause })
+    let reach = |report: &Report| match (report.loss(), report.reached) {
+        (None, _) => Some(first.members.iter().copied().collect()),
+        (Some(_), Some(reached)) => Some(reached.of_members(&first.members)),
+        (Some(_), None) => None,
+    };
+    let reached = reports.iter().filter_map(|(peer, report)| Some((*peer, reach(report)?))).collect();
+    let members = agreeing(&reached);
+    let left_out = reports.iter().filter(|(peer, _)| !members.contains(peer)).map(|(peer, report)| {
+        let error = match report.loss() {
+            Some(error) if report.reached.is_none() => error,
+            _ => ErrorKind::PeerUnreachable.name().to_owned(),
+        };
+        Lost { peer: *peer, error }
+    });
+    let mut lost: Vec<Lost> = first.lost.iter().cloned().chain(left_out).collect();
+    lost.sort_by_key(|lost| lost.peer);
+    Ok(Members { round: first.round, view: view::LAST, members, lost })
 }
 
 /// Who is there and who is not, in words; the first few of the lost by name.
-fn cause(members: &Members, peers: u32, quorum: u32, round: u32) -> String {
+fn cause(members: &Members, peers: u32, quorum: u32) -> String {
     const NAMED: usize = 8;
-    let here = members.members.len();
-    let mut text =
-        format!("{here} of {peers} peers finished their work of round {round}, the quorum is {quorum}");
+    let (here, round) = (members.members.len(), members.round);
+    let did = match members.view {
+        view::FIRST => format!("finished their work of round {round}"),
+        _ => format!("reach one another in round {round}"),
+    };
+    let mut text = format!("{here} of {peers} peers {did}, the quorum is {quorum}");
     let named: Vec<_> = members.lost.iter().take(NAMED).map(ToString::to_string).collect();
     if !named.is_empty() {
         text = format!("{text}; lost: {}", named.join(", "));
@@ -60,17 +109,61 @@ fn cause(members: &Members, peers: u32, quorum: u32, round: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::cause;
+    use super::{by_reach, cause};
+    use std::collections::BTreeMap;
+    use stepgrad_contract::events::{Report, Status};
     use stepgrad_contract::progress::{Lost, Members};
+    use stepgrad_contract::view::{self, Reached};
 
     #[test]
     fn the_cause_names_the_first_of_the_lost() {
         let lost = (2..=12).map(|peer| Lost { peer, error: "Runtime.ExitError".to_owned() }).collect();
-        let text = cause(&Members { round: 3, members: vec![1], lost }, 12, 6, 3);
+        let text = cause(&Members { round: 3, view: view::FIRST, members: vec![1], lost }, 12, 6);
         assert!(
             text.starts_with("1 of 12 peers finished their work of round 3, the quorum is 6; lost: peer 2 "),
             "{text}"
         );
         assert!(text.ends_with("peer 9 (Runtime.ExitError) and 3 more"), "{text}");
+    }
+
+    #[test]
+    fn a_second_view_are_those_that_reach_one_another() {
+        let lost = |peer, error: &str| Lost { peer, error: error.to_owned() };
+        let first = Members {
+            round: 3,
+            view: view::FIRST,
+            members: vec![1, 2, 4, 5, 6],
+            lost: vec![lost(3, "Runtime.ExitError")],
+        };
+        let report = |peer, reached: Option<[u32; 5]>| Report {
+            peer,
+            status: Status::Lost,
+            error: Some("Sandbox.Timedout".to_owned()),
+            replica: None,
+            reached: reached.and_then(|reached| Reached::of(&reached.map(|bit| bit == 1))),
+        };
+        let held = Report { status: Status::Ok, replica: Some("0".repeat(64)), ..report(6, None) };
+        // 1 and 2 reach 6 alone beside one another; so do 4 and 6; 5 died.
+        let reports: BTreeMap<u32, Report> = [
+            report(1, Some([1, 1, 0, 0, 1])),
+            report(2, Some([1, 1, 0, 0, 1])),
+            report(4, Some([0, 0, 1, 0, 1])),
+            report(5, None),
+            held,
+        ]
+        .map(|report| (report.peer, report))
+        .into();
+        let second = by_reach(&first, &reports).unwrap();
+        assert_eq!((second.view, &second.members[..]), (view::LAST, &[1, 2, 6][..]));
+        let errors =
+            [lost(3, "Runtime.ExitError"), lost(4, "Stepgrad.PeerUnreachable"), lost(5, "Sandbox.Timedout")];
+        assert_eq!(second.lost, errors);
+        let text = cause(&second, 6, 4);
+        assert!(
+            text.starts_with("3 of 6 peers reach one another in round 3, the quorum is 4; lost"),
+            "{text}"
+        );
+        let few = reports.into_iter().skip(1).collect();
+        assert!(by_reach(&first, &few).is_err(), "every member has to be told of");
     }
 }

@@ -18,6 +18,7 @@ mod membership;
 mod prepare;
 mod progress;
 mod publish;
+mod reach;
 mod retention;
 mod run;
 mod synchronise;
@@ -73,6 +74,7 @@ async fn call(
         Function::Synchronise => {
             reply(function, &synchronise::handle(environment, parse(function, event)?).await?)
         }
+        Function::Reach => reply(function, &reach::handle(environment, parse(function, event)?).await?),
         Function::Aggregate => {
             reply(function, &aggregate::handle(environment, parse(function, event)?).await?)
         }

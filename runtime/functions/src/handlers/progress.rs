@@ -19,6 +19,8 @@ pub(super) struct Measured {
     pub(super) replica: String,
     /// Peers that have it.
     pub(super) holders: Vec<u32>,
+    /// The view it was exchanged in.
+    pub(super) view: u32,
 }
 
 /// The state after the round. Rate and end are decided where an epoch ends, by the loss on the held-out set,
@@ -34,6 +36,7 @@ pub(super) fn decide(training: &Training, before: &Progress, measured: Measured)
         epoch_training,
         replica: measured.replica,
         holders: measured.holders,
+        view: measured.view,
         stop: None,
         ..before.clone()
     };

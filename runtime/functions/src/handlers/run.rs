@@ -167,29 +167,35 @@ impl Run {
         Ok(progress)
     }
 
-    /// Who took part in a round's exchange.
-    pub(super) async fn members(&self, store: &Store, round: u32) -> Result<Members, FunctionError> {
-        let members: Members = store.get_document(&keys::members(&self.id, round)).await?;
+    /// Who took part in a round's exchange, in a view of it.
+    pub(super) async fn members(
+        &self,
+        store: &Store,
+        round: u32,
+        view: u32,
+    ) -> Result<Members, FunctionError> {
+        let members: Members =
+            store.get_document(&keys::in_view(keys::members(&self.id, round), view)).await?;
         of_round(members.round, round, "members")?;
         Ok(members)
     }
 
-    /// Whose replica and state of the round before `peer` goes on from in a peer-to-peer exchange: its own,
+    /// The view of the round before, and whose replica and state of the round before `peer` goes on from in a peer-to-peer exchange: its own,
     /// or that of the lowest peer that has one, where it was lost; `None` before the first round.
     pub(super) async fn predecessor(
         &self,
         store: &Store,
         round: u32,
         peer: u32,
-    ) -> Result<Option<u32>, FunctionError> {
+    ) -> Result<Option<(u32, u32)>, FunctionError> {
         if round <= 1 {
             return Ok(None);
         }
-        let holders = self.progress(store, round - 1).await?.holders;
+        let Progress { view, holders, .. } = self.progress(store, round - 1).await?;
         if holders.contains(&peer) {
-            return Ok(Some(peer));
+            return Ok(Some((view, peer)));
         }
-        holders.first().copied().map(Some).ok_or_else(|| {
+        holders.first().map(|peer| Some((view, *peer))).ok_or_else(|| {
             let message = format!("nobody has a replica of round {}", round - 1);
             FunctionError::new(ErrorKind::Internal, message)
         })
@@ -204,10 +210,10 @@ impl Run {
     }
 }
 
-/// The parameters that a peer starts `round` from whose predecessor is `before`.
-pub(super) const fn start_after(round: u32, before: Option<u32>) -> Made {
+/// The parameters that a peer starts `round` from whose predecessor, with its view, is `before`.
+pub(super) const fn start_after(round: u32, before: Option<(u32, u32)>) -> Made {
     match before {
-        Some(peer) => Made::Replica { round: round - 1, peer },
+        Some((view, peer)) => Made::Replica { round: round - 1, view, peer },
         None => Made::ServerReplica { round: 0 },
     }
 }

@@ -17,7 +17,7 @@ use stepgrad_contract::events::{PeerEvent, WorkReply};
 use stepgrad_contract::progress::Sums;
 use stepgrad_contract::tensors::TensorFile;
 use stepgrad_contract::training::Algorithm;
-use stepgrad_contract::{FunctionError, keys};
+use stepgrad_contract::{FunctionError, keys, view};
 
 pub(super) async fn handle(environment: &Environment, event: PeerEvent) -> Result<WorkReply, FunctionError> {
     let run = environment.run(&event.run).await?;
@@ -80,8 +80,8 @@ async fn state_before(
         return Ok(TensorFile::default());
     }
     // Whoever published has a state, even if it was lost afterwards.
-    if !run.members(&environment.store, round - 1).await?.members.contains(&peer) {
+    if !run.members(&environment.store, round - 1, view::FIRST).await?.members.contains(&peer) {
         return Ok(TensorFile::default());
     }
-    Made::Optimizer { round: round - 1, peer }.get(environment, run).await
+    Made::Optimizer { round: round - 1, view: view::FIRST, peer }.get(environment, run).await
 }

@@ -16,7 +16,7 @@ use stepgrad_contract::training::{
     Algorithm, Architecture, Data, Every, Format, Loss, Model, Optimizer, Partition, Synthetic, Topology,
     Training, Validation,
 };
-use stepgrad_contract::{Function, FunctionError, keys};
+use stepgrad_contract::{ErrorKind, Function, FunctionError, keys, view};
 use stepgrad_runtime::handlers::{Environment, dispatch};
 
 pub(crate) const RUN: &str = "run-1";
@@ -191,26 +191,12 @@ impl Driver {
                 reports.push(json!({"peer": peer, "status": "LOST", "error": "States.TaskFailed"}));
                 continue;
             }
-            let event = json!({"run": RUN, "round": round, "peer": peer});
-            if self.training.algorithm == Algorithm::ModelAveraging {
-                assert_eq!(batches, Batches::None);
-                self.call(Function::Train, event).await?;
-            } else {
-                let mut places: Vec<u32> = match batches {
-                    Batches::None => Vec::new(),
-                    Batches::Inline { first, last } => (first..=last).collect(),
-                    Batches::Child { ranges } => {
-                        ranges.iter().flat_map(|range| range.first..=range.last).collect()
-                    }
-                };
-                if self.manner.backwards {
-                    places.reverse();
+            match self.work(round, peer, batches).await {
+                Err(error) if error.kind == ErrorKind::ObjectUnavailable => {
+                    reports.push(json!({"peer": peer, "status": "LOST", "error": error.kind.name()}));
+                    continue;
                 }
-                for batch in places {
-                    let event = json!({"run": RUN, "round": round, "peer": peer, "batch": batch});
-                    self.call(Function::Gradient, event).await?;
-                }
-                self.call(Function::Combine, event).await?;
+                other => other?,
             }
             if let Some(tamper) = self.tamper {
                 let key = keys::published(RUN, round, peer);
@@ -236,16 +222,71 @@ impl Driver {
                 let reply = self.call(Function::Aggregate, json!({"run": RUN, "round": round})).await?;
                 replicas.push(reply["replica"].clone());
             }
-            Topology::PeerToPeer => {
-                for member in fanout.members() {
-                    let event = json!({"run": RUN, "round": round, "peer": member.peer});
-                    replicas.push(self.synchronise(event).await?);
-                }
-            }
+            Topology::PeerToPeer => replicas = self.exchange(round, view::FIRST, &fanout).await?,
         }
         let event = json!({"run": RUN, "round": round, "replicas": replicas});
-        let reply = self.call(Function::Evaluate, event).await?;
+        let reply = match self.call(Function::Evaluate, event).await {
+            Err(error) if error.kind == ErrorKind::QuorumLost => {
+                self.second_view(round, &replicas, error).await?
+            }
+            other => other?,
+        };
         Ok(serde_json::from_value(reply).unwrap())
+    }
+
+    /// A peer's work.
+    async fn work(&mut self, round: u32, peer: u32, batches: Batches) -> Result<(), FunctionError> {
+        let event = json!({"run": RUN, "round": round, "peer": peer});
+        if self.training.algorithm == Algorithm::ModelAveraging {
+            assert_eq!(batches, Batches::None);
+            return self.call(Function::Train, event).await.map(drop);
+        }
+        let mut places: Vec<u32> = match batches {
+            Batches::None => Vec::new(),
+            Batches::Inline { first, last } => (first..=last).collect(),
+            Batches::Child { ranges } => ranges.iter().flat_map(|range| range.first..=range.last).collect(),
+        };
+        if self.manner.backwards {
+            places.reverse();
+        }
+        for batch in places {
+            let event = json!({"run": RUN, "round": round, "peer": peer, "batch": batch});
+            self.call(Function::Gradient, event).await?;
+        }
+        self.call(Function::Combine, event).await.map(drop)
+    }
+
+    /// The exchange of those that reach one another; `lost` where they are too few.
+    async fn second_view(
+        &mut self,
+        round: u32,
+        replicas: &[Value],
+        lost: FunctionError,
+    ) -> Result<Value, FunctionError> {
+        let event = json!({"run": RUN, "round": round, "view": view::LAST, "reports": replicas});
+        let membership = self.call(Function::Membership, event).await?;
+        if membership["quorum"] != true {
+            return Err(lost);
+        }
+        let fanout = serde_json::from_value(membership["fanout"].clone()).unwrap();
+        let replicas = self.exchange(round, view::LAST, &fanout).await?;
+        let event = json!({"run": RUN, "round": round, "view": view::LAST, "replicas": replicas});
+        self.call(Function::Evaluate, event).await
+    }
+
+    /// The exchange of these members.
+    async fn exchange(
+        &mut self,
+        round: u32,
+        view: u32,
+        members: &stepgrad_contract::fanout::Fanout,
+    ) -> Result<Vec<Value>, FunctionError> {
+        let mut replicas = Vec::new();
+        for member in members.members() {
+            let event = json!({"run": RUN, "round": round, "view": view, "peer": member.peer});
+            replicas.push(self.synchronise(event).await?);
+        }
+        Ok(replicas)
     }
 
     /// The exchange of one peer, or its loss.
@@ -255,7 +296,16 @@ impl Driver {
         if lost.is_some_and(|lost| lost.iter().any(|lost| peer == json!(lost))) {
             return Ok(json!({"peer": peer, "status": "LOST", "error": "Sandbox.Timedout"}));
         }
-        let reply = self.call(Function::Synchronise, event).await?;
+        let reply = match self.call(Function::Synchronise, event).await {
+            Err(error) if error.kind == ErrorKind::ObjectUnavailable => {
+                let event = json!({"run": RUN, "round": round, "peer": peer});
+                let reached = self.call(Function::Reach, event).await?["reached"].clone();
+                return Ok(
+                    json!({"peer": peer, "status": "LOST", "error": error.kind.name(), "reached": reached}),
+                );
+            }
+            other => other?,
+        };
         Ok(json!({"peer": peer, "status": "OK", "replica": reply["replica"]}))
     }
 

@@ -45,6 +45,8 @@ library! {
     "one-after-the-other",
     "out-of-memory",
     "partition",
+    "partition-bridge",
+    "partition-minority",
     "paused",
     "peer-joins",
     "peer-leaves",

@@ -7,7 +7,7 @@ pub mod parameter_server;
 pub mod peer_to_peer;
 
 use super::{Dimension, Failure, Map, Object, Stage, Step};
-use stepgrad_contract::Function;
+use stepgrad_contract::{Function, view};
 
 /// Reads the data, then writes what every replica starts from.
 fn setup() -> Vec<Stage> {
@@ -17,12 +17,14 @@ fn setup() -> Vec<Stage> {
             function: Function::Prepare,
             reads: &[Object::Source],
             writes: &[Object::Data],
+            view: view::FIRST,
         },
         Stage {
             name: "Initialise",
             function: Function::Initialise,
             reads: &[Object::Source, Object::Data],
             writes: &[Object::ReplicaBefore, Object::OptimizerBefore],
+            view: view::FIRST,
         },
     ]
 }
@@ -34,12 +36,14 @@ fn gradients() -> Step {
         function: Function::Gradient,
         reads: &[Object::Data, Object::ReplicaBefore],
         writes: &[Object::BatchGradient],
+        view: view::FIRST,
     };
     let combine = Stage {
         name: "Combine",
         function: Function::Combine,
         reads: &[Object::Data, Object::BatchGradient],
         writes: &[Object::Published],
+        view: view::FIRST,
     };
     work(vec![
         Step::Map(Map {
@@ -60,6 +64,7 @@ fn local_training() -> Step {
         function: Function::Train,
         reads: &[Object::Data, Object::ReplicaBefore, Object::OptimizerBefore],
         writes: &[Object::Published, Object::Optimizer],
+        view: view::FIRST,
     })])
 }
 
@@ -80,18 +85,20 @@ fn membership() -> [Step; 2] {
         function: Function::Membership,
         reads: &[Object::Published],
         writes: &[Object::Members],
+        view: view::FIRST,
     };
-    [Step::Task(stage), Step::Quorum]
+    [Step::Task(stage), Step::Quorum("Quorum")]
 }
 
-/// What was reached, and what comes next.
-fn evaluate() -> Step {
-    Step::Task(Stage {
-        name: "Evaluate",
+/// What was reached in a view of the members, and what comes next.
+fn evaluate(name: &'static str, view: u32) -> Stage {
+    Stage {
+        name,
         function: Function::Evaluate,
         reads: &[Object::Data, Object::Published, Object::Members, Object::Replica],
         writes: &[Object::Progress],
-    })
+        view,
+    }
 }
 
 /// The trained model.
@@ -101,5 +108,6 @@ fn finish() -> Vec<Stage> {
         function: Function::Finish,
         reads: &[Object::Replica, Object::Progress],
         writes: &[Object::Model],
+        view: view::FIRST,
     }]
 }

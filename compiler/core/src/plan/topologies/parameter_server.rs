@@ -8,8 +8,8 @@
 
 use super::{evaluate, finish, gradients, local_training, membership, setup};
 use crate::plan::{Object, Plan, Stage, Step};
-use stepgrad_contract::Function;
 use stepgrad_contract::training::Algorithm;
+use stepgrad_contract::{Function, view};
 
 /// The plan of this topology.
 #[must_use]
@@ -23,10 +23,11 @@ pub fn plan(algorithm: Algorithm) -> Plan {
         function: Function::Aggregate,
         reads: &[Object::Published, Object::Members, Object::ReplicaBefore, Object::OptimizerBefore],
         writes: &[Object::Replica, Object::Optimizer],
+        view: view::FIRST,
     });
     let mut round = vec![work];
     round.extend(membership());
-    round.extend([aggregate, evaluate()]);
+    round.extend([aggregate, Step::Task(evaluate("Evaluate", view::FIRST))]);
     Plan {
         summary: "workers publish to a server, which updates the one model",
         setup: setup(),

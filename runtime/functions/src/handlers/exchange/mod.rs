@@ -11,7 +11,7 @@ use super::run::Run;
 use crate::aggregation::Mean;
 use crate::optimizers::sgd::State;
 use stepgrad_contract::anomaly::{Anomalies, Anomaly};
-use stepgrad_contract::progress::Sums;
+use stepgrad_contract::progress::{Members, Sums};
 use stepgrad_contract::tensors::TensorFile;
 use stepgrad_contract::training::Algorithm;
 use stepgrad_contract::{FunctionError, keys};
@@ -28,19 +28,18 @@ pub(super) struct Places {
     pub(super) state_after: Made,
 }
 
-/// Writes the replica after the exchange of `round` and gives its digest. The file carries no sums, so that
+/// Writes the replica after the exchange of `members` and gives its digest. The file carries no sums, so that
 /// all replicas are the same bytes. Without any samples the replica stays as it was.
 pub(super) async fn exchange(
     run: &Run,
     environment: &Environment,
-    round: u32,
-    members: &[u32],
+    members: &Members,
     places: Places,
 ) -> Result<String, FunctionError> {
-    let store = &environment.store;
+    let (store, round) = (&environment.store, members.round);
     let one = match run.training.aggregation.is_mean() {
-        true => mean(run, environment, round, members).await?,
-        false => robust::aggregate(run, environment, round, members, places.start).await?,
+        true => mean(run, environment, members).await?,
+        false => robust::aggregate(run, environment, members, places.start).await?,
     };
     let replica = match (run.training.algorithm, one) {
         (algorithm, None) => {
@@ -74,35 +73,39 @@ pub(super) async fn exchange(
 async fn mean(
     run: &Run,
     environment: &Environment,
-    round: u32,
-    members: &[u32],
+    members: &Members,
 ) -> Result<Option<TensorFile>, FunctionError> {
     let (mut mean, mut refused) = (Mean::default(), Vec::new());
-    for peer in members {
-        match published::read(run, environment, round, *peer).await? {
+    for peer in &members.members {
+        match published::read(run, environment, members.round, *peer).await? {
             Ok(file) => mean.add(&format!("peer {peer}"), file)?,
             Err(why) => refused.push(Anomaly::new(*peer, why, None)),
         }
     }
-    published::check_quorum(run, round, members, &refused)?;
+    published::check_quorum(run, members, &refused)?;
     if run.training.reports() {
         let report = Anomalies { anomalous: refused, skipped: None };
-        environment.store.put_document(&keys::anomalies(&run.id, round), &report).await?;
+        environment.store.put_document(&anomalies_key(run, members), &report).await?;
     }
     let mean = mean.finish();
     Ok((mean.sums.samples > 0).then_some(mean))
 }
 
-/// What the exchange of a round found amiss.
+/// What the exchange of `members` found amiss.
 pub(super) async fn anomalies(
     run: &Run,
     environment: &Environment,
-    round: u32,
+    members: &Members,
 ) -> Result<Anomalies, FunctionError> {
     match run.training.reports() {
-        true => environment.store.get_document(&keys::anomalies(&run.id, round)).await,
+        true => environment.store.get_document(&anomalies_key(run, members)).await,
         false => Ok(Anomalies::default()),
     }
+}
+
+/// Where it stands.
+fn anomalies_key(run: &Run, members: &Members) -> String {
+    keys::in_view(keys::anomalies(&run.id, members.round), members.view)
 }
 
 async fn state_before(

@@ -6,6 +6,7 @@ use super::super::lineage::Made;
 use super::super::run::Run;
 use stepgrad_contract::anomaly::{Anomaly, Why};
 use stepgrad_contract::digest::sha256;
+use stepgrad_contract::progress::Members;
 use stepgrad_contract::signing::{PublicKey, Refusal, Signature};
 use stepgrad_contract::tensors::TensorFile;
 use stepgrad_contract::{ErrorKind, FunctionError, keys};
@@ -54,22 +55,17 @@ async fn verify(
 }
 
 /// Ends the run where so many were refused that the quorum is not left.
-pub(super) fn check_quorum(
-    run: &Run,
-    round: u32,
-    members: &[u32],
-    anomalous: &[Anomaly],
-) -> Result<(), FunctionError> {
+pub(super) fn check_quorum(run: &Run, members: &Members, anomalous: &[Anomaly]) -> Result<(), FunctionError> {
     const NAMED: usize = 8;
     let refused: Vec<&Anomaly> = anomalous.iter().filter(|anomaly| anomaly.why.is_refused()).collect();
-    let left = members.len().saturating_sub(refused.len());
+    let (here, round) = (members.members.len(), members.round);
+    let left = here.saturating_sub(refused.len());
     if refused.is_empty() || left >= run.training.quorum.max(1) as usize {
         return Ok(());
     }
     let named: Vec<_> = refused.iter().take(NAMED).map(ToString::to_string).collect();
     let message = format!(
-        "{left} of {} members published what is rightly signed in round {round}, the quorum is {}; refused: {}",
-        members.len(),
+        "{left} of {here} members published what is rightly signed in round {round}, the quorum is {}; refused: {}",
         run.training.quorum,
         named.join(", ")
     );

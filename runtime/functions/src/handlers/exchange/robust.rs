@@ -9,24 +9,23 @@ use super::super::Environment;
 use super::super::lineage::Made;
 use super::super::run::Run;
 use super::ground::Start;
-use super::published;
+use super::{anomalies_key, published};
 use crate::aggregation::{self, Contribution, too_few};
 use stepgrad_contract::anomaly::{Anomalies, Anomaly, Why};
-use stepgrad_contract::progress::Sums;
+use stepgrad_contract::progress::{Members, Sums};
 use stepgrad_contract::tensors::TensorFile;
-use stepgrad_contract::{ErrorKind, FunctionError, keys};
+use stepgrad_contract::{ErrorKind, FunctionError};
 
 /// What the rule makes of what the members published; `None` where the round changes nothing.
 pub(super) async fn aggregate(
     run: &Run,
     environment: &Environment,
-    round: u32,
-    members: &[u32],
+    members: &Members,
     start: Made,
 ) -> Result<Option<TensorFile>, FunctionError> {
-    let rule = &run.training.aggregation;
-    let (contributions, mut anomalous) = gather(run, environment, round, members, start).await?;
-    published::check_quorum(run, round, members, &anomalous)?;
+    let (rule, round) = (&run.training.aggregation, members.round);
+    let (contributions, mut anomalous) = gather(run, environment, members, start).await?;
+    published::check_quorum(run, members, &anomalous)?;
     let (left, caught) = (contributions.len(), u32::try_from(anomalous.len()).unwrap_or(u32::MAX));
     let diverged = anomalous.iter().all(|anomaly| anomaly.why == Why::NotFinite);
     if left == 0 && caught > 0 && diverged {
@@ -54,7 +53,7 @@ pub(super) async fn aggregate(
         _ => return Err(too_few(rule, caught, left)),
     }
     anomalous.sort_by_key(|anomaly| anomaly.peer);
-    let key = keys::anomalies(&run.id, round);
+    let key = anomalies_key(run, members);
     environment.store.put_document(&key, &Anomalies { anomalous, skipped }).await?;
     Ok(one)
 }
@@ -63,13 +62,13 @@ pub(super) async fn aggregate(
 async fn gather(
     run: &Run,
     environment: &Environment,
-    round: u32,
-    members: &[u32],
+    members: &Members,
     start: Made,
 ) -> Result<(Vec<Contribution>, Vec<Anomaly>), FunctionError> {
+    let round = members.round;
     let form = aggregation::Form::of(&start.get(environment, run).await?);
     let (mut contributions, mut caught) = (Vec::new(), Vec::new());
-    for peer in members {
+    for peer in &members.members {
         let file = match published::read(run, environment, round, *peer).await? {
             Ok(file) => file,
             Err(why) => {
