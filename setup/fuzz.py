@@ -53,7 +53,7 @@ def build(triple):
         "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(COVERAGE),
         "CARGO_TARGET_DIR": str(TARGET),
     }
-    command = [os.environ.get("CARGO", "cargo"), "build", "--release", "--bins", "--target", triple]
+    command = [os.environ.get("CARGO", "cargo"), "build", "--locked", "--release", "--bins", "--target", triple]
     subprocess.run([*command, "--manifest-path", FUZZ / "Cargo.toml"], check=True, env=environment, cwd=ROOT)
 
 

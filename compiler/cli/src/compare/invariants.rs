@@ -6,6 +6,7 @@ use super::Told;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use stepgrad_contract::digest::sha256;
+use stepgrad_contract::events::RoundMetrics;
 use stepgrad_contract::keys;
 use stepgrad_contract::training::Algorithm;
 
@@ -52,6 +53,13 @@ fn replicas_equal(told: &Told) -> Option<bool> {
     (!found.is_empty()).then_some(distinct.len() == 1)
 }
 
+/// The peers whose samples do not count: those that were lost, and those whose contribution was caught.
+fn left_out(metrics: &RoundMetrics) -> BTreeSet<u32> {
+    let lost = metrics.lost.iter().map(|lost| lost.peer);
+    let caught = metrics.anomalous.iter().filter(|anomaly| anomaly.why.is_caught());
+    lost.chain(caught.map(|anomaly| anomaly.peer)).collect()
+}
+
 /// The first round of `rerun` whose samples are not those of its members' batches, once each.
 fn miscounted(baseline: &Told, rerun: &Told) -> Option<String> {
     let same_spec = baseline.run.spec_sha256 == rerun.run.spec_sha256;
@@ -60,11 +68,11 @@ fn miscounted(baseline: &Told, rerun: &Told) -> Option<String> {
         let other = baseline.rounds.get(number).and_then(|round| round.metrics.as_ref());
         let lost: BTreeSet<u32> = metrics.lost.iter().map(|lost| lost.peer).collect();
         if let Some(other) = other.filter(|_| same_spec) {
-            let lost_before: BTreeSet<u32> = other.lost.iter().map(|lost| lost.peer).collect();
-            let wrong = if lost == lost_before {
+            let (out, out_before) = (left_out(metrics), left_out(other));
+            let wrong = if out == out_before {
                 metrics.samples != other.samples
             } else {
-                lost.is_superset(&lost_before) && metrics.samples > other.samples
+                out.is_superset(&out_before) && metrics.samples > other.samples
             };
             if wrong {
                 let (own, other) = (metrics.samples, other.samples);

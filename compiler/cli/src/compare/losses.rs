@@ -36,7 +36,15 @@ fn loss(told: &Told, peer: u32, before: u32, first: u32, last: u32) -> LostPeer 
         .filter_map(|(time, fired)| Some((*time, fired.round?)))
         .filter(|(_, round)| (before + 1..=last).contains(round))
         .collect();
-    let start = faults.iter().find(|(_, round)| *round <= first);
+    // The row of rounds with faults that led to the loss: one that was survived before is not its beginning.
+    let until: Vec<_> = faults.iter().filter(|(_, round)| *round <= first).collect();
+    let row = until.iter().rev().scan(first, |next, (time, round)| {
+        let follows = *round + 1 >= *next;
+        *next = *round;
+        follows.then_some((*time, *round))
+    });
+    let start = row.last();
+    let start = start.as_ref();
     let end = faults.last();
     let rejoined = told
         .rounds

@@ -72,10 +72,7 @@ impl Told {
     pub(crate) fn read(folder: &Path) -> Result<Self, Failure> {
         let run = record::read(folder)?;
         let training: Training = read_json(&folder.join("bundle/training.json"))?;
-        let object = |key: String| {
-            let below = key.strip_prefix(&format!("{}/", run.run)).map(str::to_owned);
-            folder.join(below.unwrap_or(key))
-        };
+        let object = |key: String| folder.join(record::below(&run.run, key));
         let manifest = object(keys::manifest(&run.run));
         let schedule = match manifest.is_file() {
             true => Schedule::new(&training, &read_json::<Manifest>(&manifest)?).ok(),

@@ -133,16 +133,16 @@ fn take_abort_back(path: &Path) -> Result<(), Failure> {
         if lines.read_until(b'\n', &mut line).map_err(failed)? == 0 {
             break;
         }
-        let kind = kind(&line);
-        let aborted = kind.is_some_and(|kind| kind.name().ends_with("Aborted"));
-        match cut {
-            // Iterations are aborted in a normal run too, when one of their Map fails; then other events follow.
-            Some(_) if !aborted => cut = None,
-            None if aborted => cut = Some(offset),
-            _ => {}
-        }
-        if !line.trim_ascii().is_empty() {
-            is_abort = kind == Some(EventType::ExecutionAborted);
+        // Functions that were at work may have told of a fault while the executions ended.
+        if let Some(kind) = kind(&line) {
+            let aborted = kind.name().ends_with("Aborted");
+            match cut {
+                // Iterations are aborted in a normal run too, when one of their Map fails; then other events follow.
+                Some(_) if !aborted => cut = None,
+                None if aborted => cut = Some(offset),
+                _ => {}
+            }
+            is_abort = kind == EventType::ExecutionAborted;
         }
         offset += line.len() as u64;
     }
@@ -155,5 +155,44 @@ fn kind(line: &[u8]) -> Option<EventType> {
     match serde_json::from_slice(line).ok()? {
         Record::Event { event, .. } => Some(event.event_type),
         Record::Objects { .. } | Record::Resumed { .. } | Record::Fault { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::take_abort_back;
+    use serde_json::json;
+
+    const TIME: &str = "2026-01-01T00:00:00.000Z";
+
+    fn event(id: u64, kind: &str) -> String {
+        let event =
+            json!({"execution": "e", "timestamp": TIME, "type": kind, "id": id, "previousEventId": 0});
+        event.to_string()
+    }
+
+    #[test]
+    fn an_abort_is_taken_back_whatever_functions_told_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history.jsonl");
+        let fault = json!({"timestamp": TIME, "fired": {"fault": "f"}}).to_string();
+        let (begun, aborted) = (event(1, "ExecutionStarted"), event(2, "ExecutionAborted"));
+        assert!(super::kind(begun.as_bytes()).is_some() && super::kind(fault.as_bytes()).is_none());
+        let inner = event(2, "MapIterationAborted");
+        for tail in [
+            vec![&aborted],
+            vec![&aborted, &fault],
+            vec![&inner, &fault, &aborted],
+            vec![&inner, &fault, &aborted, &fault],
+        ] {
+            let lines = std::iter::once(&begun).chain(tail).map(|line| format!("{line}\n"));
+            std::fs::write(&path, lines.collect::<String>()).unwrap();
+            take_abort_back(&path).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{begun}\n"));
+        }
+        let text = format!("{begun}\n{inner}\n{fault}\n{begun}\n");
+        std::fs::write(&path, &text).unwrap();
+        take_abort_back(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     }
 }

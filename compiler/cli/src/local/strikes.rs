@@ -19,17 +19,12 @@ impl<F: Fn(Fired) + Send + Sync + 'static> Strikes<F> {
         Self { plan, fired }
     }
 
-    fn of(&self, fault: &Fault, call: &Call, at_work: usize) -> Option<Due> {
+    fn of(fault: &Fault) -> Option<Due> {
         Some(match &fault.action {
             Action::InvocationError { prevent_execution, error } => {
                 Due::Error { prevent_execution: *prevent_execution, error: error.clone() }
             }
-            Action::Throttle { above, percent } => {
-                let crowded = above.is_none_or(|above| at_work >= above as usize);
-                let drawn =
-                    percent.is_none_or(|share| self.plan.draw(fault, &call.numbers()) % 100 < share.into());
-                return (crowded && drawn).then_some(Due::Throttle);
-            }
+            Action::Throttle { .. } => Due::Throttle,
             Action::Duplicate { after_ms } => Due::Duplicate { after: Duration::from_millis(*after_ms) },
             Action::ColdStart {} => Due::ColdStart,
             // The function waits by itself.
@@ -45,8 +40,8 @@ impl<F: Fn(Fired) + Send + Sync + 'static> Faults for Strikes<F> {
         let function = Function::from_name(name)?;
         let event = serde_json::from_slice(payload).ok()?;
         let call = Call::of(function, &event);
-        let fault = self.plan.first(Where::Invocation, &call)?;
-        let due = self.of(fault, &call, at_work)?;
+        let fault = self.plan.first_beside(Where::Invocation, &call, at_work)?;
+        let due = Self::of(fault)?;
         (self.fired)(Fired::in_call(fault, &call, None));
         Some(due)
     }

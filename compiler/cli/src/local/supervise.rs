@@ -10,7 +10,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 /// Carries out the run `id`, whose record is there, in processes of their own; `deaths` of them may be killed.
 pub(crate) fn supervise(
@@ -26,8 +26,16 @@ pub(crate) fn supervise(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     runtime.block_on(async {
         let mut left = deaths;
+        // There from before the first engine until after the last: a request between two of them is not lost.
+        let mut requests = Requests::new().map_err(failed)?;
         loop {
-            let ended = follow(engine(runs, id, bootstrap, concurrency, quiet)?).await.map_err(failed)?;
+            let child = engine(runs, id, bootstrap, concurrency, quiet)?;
+            let ended = requests.follow(child).await.map_err(failed)?;
+            if requests.seen && ended.signal().is_some() {
+                // It had not got as far as to end the run in its record.
+                let what = format!("interrupted: `stepgrad run --resume {id}` goes on with it");
+                return Err(Failure::new(Exit::RunFailed, what));
+            }
             if ended.signal() != Some(Signal::SIGKILL as i32) {
                 return conclude(ended);
             }
@@ -67,20 +75,33 @@ fn engine(
     command.spawn().map_err(failed)
 }
 
-/// Waits for the engine's end, and hands requests to end on to it.
-async fn follow(mut engine: Child) -> std::io::Result<ExitStatus> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let pid = engine.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
-    loop {
-        tokio::select! {
-            ended = engine.wait() => return ended,
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        if let Some(pid) = pid {
-            // An engine that has ended in the meantime needs no telling.
-            let _ = kill(pid, Signal::SIGINT);
+/// Requests of the user to end.
+struct Requests {
+    interrupt: Stream,
+    terminate: Stream,
+    seen: bool,
+}
+
+impl Requests {
+    fn new() -> std::io::Result<Self> {
+        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(Self { interrupt, terminate, seen: false })
+    }
+
+    /// Waits for the engine's end, and hands requests on to it.
+    async fn follow(&mut self, mut engine: Child) -> std::io::Result<ExitStatus> {
+        let pid = engine.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
+        loop {
+            tokio::select! {
+                ended = engine.wait() => return ended,
+                _ = self.interrupt.recv() => {}
+                _ = self.terminate.recv() => {}
+            }
+            self.seen = true;
+            if let Some(pid) = pid {
+                // An engine that has ended in the meantime needs no telling.
+                let _ = kill(pid, Signal::SIGINT);
+            }
         }
     }
 }

@@ -22,6 +22,7 @@ pub(crate) use lines::Lines;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -148,6 +149,44 @@ pub(crate) struct Totals {
     pub(crate) transitions: u64,
     /// Executions, children included.
     pub(crate) executions: u64,
+}
+
+impl Run {
+    /// A run that begins.
+    pub(crate) fn begun(
+        started: DateTime<Utc>,
+        run: String,
+        name: String,
+        spec_sha256: String,
+        seed: u64,
+        root: PathBuf,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            run,
+            name,
+            spec_sha256,
+            seed,
+            stepgrad: env!("CARGO_PKG_VERSION").to_owned(),
+            root,
+            started: started.to_rfc3339_opts(SecondsFormat::Millis, true),
+            finished: None,
+            status: Status::Running,
+            error: None,
+            cause: None,
+            hint: None,
+            result: None,
+            rerun_of: None,
+            faults_sha256: None,
+            fired: BTreeMap::new(),
+            totals: Totals::default(),
+        }
+    }
+}
+
+/// A key of the store relative to its run's own folder.
+pub(crate) fn below(run: &str, key: String) -> String {
+    key.strip_prefix(&format!("{run}/")).map(str::to_owned).unwrap_or(key)
 }
 
 /// A run's folder, held by this process.

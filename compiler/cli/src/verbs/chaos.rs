@@ -84,9 +84,10 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
     let firings: u64 = outcomes.iter().map(|outcome| outcome.firings).sum();
     let least = outcomes.iter().map(|outcome| outcome.firings).min().unwrap_or(0);
     if format == Format::Json {
-        let failed = failed
-            .iter()
-            .map(|outcome| json!({"seed": outcome.seed, "run": outcome.run, "cause": outcome.failure}));
+        let failed = failed.iter().map(|outcome| {
+            let again = again(outcome.seed, args);
+            json!({"seed": outcome.seed, "run": outcome.run, "cause": outcome.failure, "again": again})
+        });
         output::json(&json!({
             "version": 1,
             "baseline": before.run,
@@ -138,14 +139,25 @@ fn line(outcome: &Outcome, args: &Args) -> String {
     match failure {
         None => format!("seed {seed}: same weights under {firings} firings, {seconds:.1} s"),
         Some(failure) => format!(
-            "seed {seed} FAILED: {failure}\n  again: stepgrad chaos {} --seeds {seed} --faults {} --keep{}",
-            args.run,
-            args.faults,
+            "seed {seed} FAILED: {failure}\n  again: {}{}",
+            again(*seed, args),
             run.as_ref()
                 .map(|run| format!("\n  its record: {}", args.runs.join(run).display()))
                 .unwrap_or_default()
         ),
     }
+}
+
+/// The command that does one seed again.
+fn again(seed: u64, args: &Args) -> String {
+    let mut command = format!("stepgrad chaos {} --seeds {seed} --faults {} --keep", args.run, args.faults);
+    if args.runs != Path::new("runs") {
+        command.push_str(&format!(" --runs '{}'", args.runs.display()));
+    }
+    if let Some(bootstrap) = &args.bootstrap {
+        command.push_str(&format!(" --bootstrap '{}'", bootstrap.display()));
+    }
+    command
 }
 
 /// One repetition, in a process of its own.

@@ -9,10 +9,12 @@ use crate::local::supervise::supervise;
 use crate::local::{self, Job, read_json};
 use crate::output::{self, Format};
 use crate::project;
-use crate::record::{self, Record, Run, Status, Totals, folder_of, new_id};
+use crate::record::{self, Record, Run, Status, below, folder_of, new_id};
 use crate::show::summary;
-use std::collections::BTreeMap;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use stepgrad_compiler::bound::most_retries;
+use stepgrad_compiler::bundle::Index;
 use stepgrad_compiler::diagnostic::{self, Source};
 use stepgrad_compiler::faults::{self, FaultFile, Universe};
 use stepgrad_contract::digest::sha256;
@@ -46,6 +48,8 @@ struct Loaded {
     text: String,
     file: FaultFile,
     plan: Plan,
+    /// The warnings, as data.
+    findings: Value,
 }
 
 pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
@@ -81,15 +85,16 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
         let what = format!("the engine ended before the run did: `stepgrad run --resume {}`", told.run.run);
         return Err(Failure::new(Exit::Internal, what));
     }
-    let file = match loaded {
-        Some(loaded) => loaded.file,
-        None => plain(before.status)?,
+    let (file, findings) = match loaded {
+        Some(loaded) => (loaded.file, loaded.findings),
+        None => (plain(before.status)?, json!([])),
     };
     let comparison = Comparison::of(&Told::read(&baseline)?, &told, Some(&file));
     if format == Format::Json {
         let mut line = summary::line(&told.run);
         if let Some(line) = line.as_object_mut() {
             line.insert("rerun_of".to_owned(), before.run.into());
+            line.insert("diagnostics".to_owned(), findings);
             line.insert("comparison".to_owned(), serde_json::to_value(&comparison).unwrap_or_default());
         }
         output::json(&line);
@@ -136,16 +141,27 @@ fn load(path: &Path, baseline: &Path, before: &Run, format: Format) -> Result<Lo
     if format == Format::Text && !warnings.is_empty() {
         output::say(&diagnostic::render(&warnings, &source, output::colour()));
     }
-    Ok(Loaded { text, file, plan })
+    let findings = diagnostic::to_json(&warnings, &source);
+    Ok(Loaded { text, file, plan, findings })
 }
 
 /// What there is in a run, from its record.
 pub(super) fn universe(folder: &Path, run: &Run) -> Result<Universe, Failure> {
     let training: Training = read_json(&folder.join("bundle/training.json"))?;
-    let manifest: Manifest = read_json(&folder.join(below(&run.run, keys::manifest(&run.run))))?;
-    let spec: serde_json::Value = read_json(&folder.join("bundle/spec.json"))?;
-    let retries = spec["fault_tolerance"]["retries"]["max_attempts"].as_u64();
-    let retries = retries.and_then(|retries| u32::try_from(retries).ok()).unwrap_or(0);
+    let manifest = folder.join(below(&run.run, keys::manifest(&run.run)));
+    if !manifest.is_file() {
+        let what = format!(
+            "run {} ended before its data was read: there is nothing for faults to be about",
+            run.run
+        );
+        return Err(Failure::new(Exit::Usage, what));
+    }
+    let manifest: Manifest = read_json(&manifest)?;
+    let index: Index = read_json(&folder.join("bundle/bundle.json"))?;
+    let mut retries = 0;
+    for machine in &index.machines {
+        retries = retries.max(most_retries(&read_json(&folder.join("bundle").join(&machine.file))?));
+    }
     let damaged = |error: &dyn std::fmt::Display| Failure::new(Exit::Internal, error.to_string());
     let mut events = 0_u32;
     let history =
@@ -155,11 +171,6 @@ pub(super) fn universe(folder: &Path, run: &Run) -> Result<Universe, Failure> {
     }
     let rounds = run.result.as_ref().map(|result| result.rounds);
     Universe::new(&training, &manifest, retries, rounds, events).map_err(|error| damaged(&error.message))
-}
-
-/// A key relative to the run's own folder.
-fn below(run: &str, key: String) -> String {
-    key.strip_prefix(&format!("{run}/")).map(str::to_owned).unwrap_or(key)
 }
 
 /// Lays out the record of the repetition: the same bundle, but for the plan that `training.json` names.
@@ -176,13 +187,13 @@ fn begin(
     copy(&baseline.join("bundle"), "bundle", &record)?;
     training.faults = None;
     if let Some(Loaded { text, plan, .. }) = faults {
-        let plan = json(plan);
+        let plan = document(plan);
         training.faults = Some(sha256(&plan));
         record.replace("faults.yaml", text.as_bytes())?;
         record.replace("faults.json", &plan)?;
         record.replace(&below(&id, keys::faults(&id)), &plan)?;
     }
-    let configuration = json(&training);
+    let configuration = document(&training);
     record.replace("bundle/training.json", &configuration)?;
     record.replace(&below(&id, keys::training(&id)), &configuration)?;
     let module = baseline.join(below(&before.run, keys::torchscript(&before.run)));
@@ -190,32 +201,18 @@ fn begin(
         let bytes = std::fs::read(&module).map_err(|error| Failure::file("read", &module, &error))?;
         record.replace(&below(&id, keys::torchscript(&id)), &bytes)?;
     }
+    let spec = before.spec_sha256.clone();
     let run = Run {
-        version: record::VERSION,
-        run: id,
-        name: before.name.clone(),
-        spec_sha256: before.spec_sha256.clone(),
-        seed: before.seed,
-        stepgrad: env!("CARGO_PKG_VERSION").to_owned(),
-        root: before.root.clone(),
-        started: local::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
-        finished: None,
-        status: Status::Running,
-        error: None,
-        cause: None,
-        hint: None,
-        result: None,
         rerun_of: Some(before.run.clone()),
         faults_sha256: training.faults,
-        fired: BTreeMap::new(),
-        totals: Totals::default(),
+        ..Run::begun(local::now(), id, before.name.clone(), spec, before.seed, before.root.clone())
     };
     record.write(&run)?;
     Ok((record, run))
 }
 
 /// JSON as files of a record hold it.
-fn json(value: &impl serde::Serialize) -> Vec<u8> {
+fn document(value: &impl serde::Serialize) -> Vec<u8> {
     // These types have text for keys and finite numbers.
     let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
     bytes.push(b'\n');

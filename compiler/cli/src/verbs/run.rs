@@ -5,10 +5,9 @@ use crate::failure::Failure;
 use crate::local::{self, Job};
 use crate::output::{self, Format};
 use crate::project::{Loaded, SpecArgs};
-use crate::record::{self, Record, Run, Status, Totals, new_id};
+use crate::record::{self, Record, Run, Status, below, new_id};
 use crate::show::summary;
 use crate::verbs::compile;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use stepgrad_compiler::bundle::Bundle;
 use stepgrad_contract::keys;
@@ -105,26 +104,8 @@ fn begin(args: &Args, loaded: &Loaded, mut bundle: Bundle, root: PathBuf) -> Res
     let record = Record::create(&args.runs, &id)?;
     compile::write(&bundle, &record.folder.join("bundle"))?;
     place(&bundle, loaded, &root, &record, &id)?;
-    let run = Run {
-        version: record::VERSION,
-        run: id,
-        name: bundle.index.name.clone(),
-        spec_sha256: bundle.index.spec_sha256.clone(),
-        seed: bundle.training.seed,
-        stepgrad: env!("CARGO_PKG_VERSION").to_owned(),
-        root,
-        started: local::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
-        finished: None,
-        status: Status::Running,
-        error: None,
-        cause: None,
-        result: None,
-        hint: None,
-        rerun_of: None,
-        faults_sha256: None,
-        fired: BTreeMap::new(),
-        totals: Totals::default(),
-    };
+    let run =
+        Run::begun(local::now(), id, bundle.index.name, bundle.index.spec_sha256, bundle.training.seed, root);
     record.write(&run)?;
     Ok((record, run))
 }
@@ -132,13 +113,12 @@ fn begin(args: &Args, loaded: &Loaded, mut bundle: Bundle, root: PathBuf) -> Res
 /// Puts what every function reads into the run's objects.
 #[expect(clippy::disallowed_methods, reason = "the verb writes files")]
 fn place(bundle: &Bundle, loaded: &Loaded, root: &Path, record: &Record, id: &str) -> Result<(), Failure> {
-    let below = |key: String| key.strip_prefix(&format!("{id}/")).map(str::to_owned).unwrap_or(key);
     let training = bundle.files.get("training.json").map(Vec::as_slice).unwrap_or_default();
-    record.replace(&below(keys::training(id)), training)?;
+    record.replace(&below(id, keys::training(id)), training)?;
     if let Some(module) = &loaded.spec.model.torchscript {
         let path = root.join(&module.value);
         let bytes = std::fs::read(&path).map_err(|error| Failure::file("read", &path, &error))?;
-        record.replace(&below(keys::torchscript(id)), &bytes)?;
+        record.replace(&below(id, keys::torchscript(id)), &bytes)?;
     }
     Ok(())
 }

@@ -9,35 +9,48 @@ use crate::lower::Machine;
 use serde_json::{Map as Object, Value};
 use stepgrad_contract::fanout::Choice;
 
-/// Seconds from the start of a round to the decision who takes part, at the most, where no peer has more than
-/// `batches` batches.
-pub(crate) fn seconds(machines: &[Machine], batches: u32, carried: Option<Choice>) -> u64 {
-    let range = carried.and_then(|choice| choice.batches_per_execution);
-    let waves = |elements: u32| u64::from(elements.div_ceil(INLINE_MAP_CONCURRENCY).max(1));
-    let waves = match range {
-        None => waves(batches),
-        Some(range) => waves(batches.div_ceil(range.max(1))) * waves(range),
+/// Seconds from the start of a round to the decision who takes part, at the most, of `peers` peers none of which has
+/// more than `batches` batches.
+pub(crate) fn seconds(machines: &[Machine], peers: u32, batches: u32, carried: Option<Choice>) -> u64 {
+    let waves = Waves {
+        peers: waves(peers, carried.and_then(|choice| choice.peers_per_execution)),
+        batches: waves(batches, carried.and_then(|choice| choice.batches_per_execution)),
     };
     let work = machines.iter().find(|machine| machine.name == "work");
     work.map_or(0, |machine| states(&machine.definition, waves))
 }
 
-fn states(scope: &Value, waves: u64) -> u64 {
+/// How many times over a Map takes as many elements as it may take at once.
+#[derive(Clone, Copy)]
+struct Waves {
+    peers: u64,
+    batches: u64,
+}
+
+fn waves(elements: u32, per_execution: Option<u32>) -> u64 {
+    let once = |elements: u32| u64::from(elements.div_ceil(INLINE_MAP_CONCURRENCY).max(1));
+    match per_execution {
+        None => once(elements),
+        Some(some) => once(elements.div_ceil(some.max(1))) * once(some),
+    }
+}
+
+fn states(scope: &Value, waves: Waves) -> u64 {
     let none = Object::new();
     let states = scope["States"].as_object().unwrap_or(&none);
     // The two ways of carrying batches exclude each other.
     let maps = states.values().filter(|state| state["Type"] == "Map").map(|state| map(state, waves)).max();
-    let calls = |state: &Value| state["Resource"].as_str().is_some_and(|to| to.ends_with("lambda:invoke"));
-    let tasks: u64 = states.values().filter(|state| calls(state)).map(task).sum();
+    let tasks: u64 = states.values().filter(|state| super::calls_a_function(state)).map(task).sum();
     tasks + maps.unwrap_or(0)
 }
 
-fn map(state: &Value, waves: u64) -> u64 {
+fn map(state: &Value, waves: Waves) -> u64 {
     let each = states(&state["ItemProcessor"], waves);
-    if state["ItemsPath"].as_str().is_some_and(|path| path.ends_with("batches")) {
-        waves * each
-    } else {
-        each
+    let over = |name: &str| state["ItemsPath"].as_str().is_some_and(|path| path.ends_with(name));
+    match () {
+        () if over("members") => waves.peers * each,
+        () if over("batches") => waves.batches * each,
+        () => each,
     }
 }
 
@@ -45,23 +58,22 @@ fn map(state: &Value, waves: u64) -> u64 {
 fn task(state: &Value) -> u64 {
     let timeout = state["TimeoutSeconds"].as_u64().unwrap_or(0);
     let retriers = state["Retry"].as_array().into_iter().flatten();
-    let (mut attempts, mut delays) = (1, 0);
+    let mut delays = 0;
     for retrier in retriers {
         let number = |key: &str, default| retrier[key].as_u64().unwrap_or(default);
-        let (most, rate) = (number("MaxAttempts", 3), number("BackoffRate", 2));
+        let rate = number("BackoffRate", 2);
         let mut delay = number("IntervalSeconds", 1);
-        for _ in 0..most {
+        for _ in 0..super::attempts::most(retrier) {
             delays += delay.min(number("MaxDelaySeconds", u64::MAX));
             delay = delay.saturating_mul(rate);
         }
-        attempts += most;
     }
-    attempts * timeout + delays
+    (1 + u64::from(super::attempts::retries(state))) * timeout + delays
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{states, task};
+    use super::{Waves, states, task, waves};
     use serde_json::json;
 
     #[test]
@@ -80,6 +92,14 @@ mod tests {
             "Each": {"Type": "Map", "ItemsPath": "$.batches", "ItemProcessor": {"States": {"Call": call}}},
             "Then": call,
         }});
-        assert_eq!(states(&scope, 3), 4 * task(&call));
+        let all = json!({"States": {
+            "All": {"Type": "Map", "ItemsPath": "$.members", "ItemProcessor": scope},
+        }});
+        assert_eq!(states(&all, Waves { peers: 1, batches: 3 }), 4 * task(&call));
+        assert_eq!(states(&all, Waves { peers: 2, batches: 3 }), 8 * task(&call));
+        assert_eq!(
+            [(40, None), (100, None), (100, Some(50))].map(|(peers, per)| waves(peers, per)),
+            [1, 3, 2]
+        );
     }
 }

@@ -3,11 +3,14 @@
 //! Histories are counted on the definitions themselves ([`history`]), so the figures hold for changed
 //! templates too; payloads on the very types that the functions reply with ([`payload`]).
 
+mod attempts;
 pub mod concurrency;
 pub(crate) mod detection;
 pub mod history;
 pub mod lambda;
 pub mod payload;
+
+pub use attempts::most_retries;
 
 use crate::limits::DEFINITION_BYTES;
 use crate::lower::Machine;
@@ -97,11 +100,17 @@ pub fn bounds(
     figures.extend(lambda::figures(functions));
     let mut choices = choices(&carriers, size, batches, carried, rounds_per_segment);
     choices.push(concurrency::choice(size.peers, batches, carried, max_concurrency));
-    let detection_s = detection::seconds(machines, batches, carried);
+    let detection_s = detection::seconds(machines, size.peers, batches, carried);
     choices.push(format!(
-        "a dead peer is noticed after at most {detection_s} s: every call of it times out in all its attempts"
+        "a dead peer is noticed after at most {detection_s} s: every call of it times out in all its attempts{}",
+        if size.batches.is_none() { format!("; for up to {batches} batches of a peer") } else { String::new() }
     ));
     Bounds { carriers, rounds_per_segment, figures, choices, detection_s, carried }
+}
+
+/// Whether a state calls a function.
+fn calls_a_function(state: &serde_json::Value) -> bool {
+    state["Resource"].as_str().is_some_and(|to| to.ends_with("lambda:invoke"))
 }
 
 fn choices(

@@ -411,6 +411,9 @@ fn covers(earlier: &Fault, fault: &Fault) -> bool {
     if place != fault.action.acts() || place == Where::Workflow {
         return false;
     }
+    if place == Where::Gradient && earlier.lie() != fault.lie() {
+        return false;
+    }
     // These leave some calls to the faults after them, or act on other peers.
     if matches!(
         earlier.action,

@@ -18,6 +18,6 @@ mod target;
 pub use crate::fanout::Range;
 pub use action::{Action, Channel, Groups, When, Where};
 pub use fired::Fired;
-pub use plan::{Fault, Plan, VERSION};
+pub use plan::{Fault, Lie, Plan, VERSION};
 pub use set::Set;
 pub use target::{Call, Object, ObjectKind, Operation, Target};

@@ -36,16 +36,25 @@ impl Plan {
     /// The first fault at `place` that is about `call`.
     #[must_use]
     pub fn first(&self, place: Where, call: &Call) -> Option<&Fault> {
+        self.first_beside(place, call, 0)
+    }
+
+    /// The first fault at `place` that is about `call` while `at_work` others are at work. A function that runs was not
+    /// throttled for their number, so for itself there is none.
+    #[must_use]
+    pub fn first_beside(&self, place: Where, call: &Call, at_work: usize) -> Option<&Fault> {
         self.faults.iter().find(|fault| {
-            fault.action.acts() == place && fault.at.matches(call) && self.is_drawn(fault, call)
+            fault.action.acts() == place && fault.at.matches(call) && self.is_due(fault, call, at_work)
         })
     }
 
-    /// Whether the call is of the share that the fault is about.
-    fn is_drawn(&self, fault: &Fault, call: &Call) -> bool {
+    /// Whether the call is of the share, or beyond the concurrency, that the fault is about.
+    fn is_due(&self, fault: &Fault, call: &Call, at_work: usize) -> bool {
         match fault.action {
-            Action::Throttle { percent: Some(percent), .. } => {
-                self.draw(fault, &call.numbers()) % 100 < u64::from(percent)
+            Action::Throttle { above, percent } => {
+                above.is_none_or(|above| at_work >= above as usize)
+                    && percent
+                        .is_none_or(|percent| self.draw(fault, &call.numbers()) % 100 < u64::from(percent))
             }
             _ => true,
         }
@@ -73,6 +82,35 @@ impl Plan {
         let digest: [u8; 32] = hasher.finalize().into();
         digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
+}
+
+impl Fault {
+    /// What a fault of [`Where::Gradient`] changes. One that names a batch, or `gradient`, is about the gradient of a
+    /// batch; any other about what the peer publishes.
+    #[must_use]
+    pub fn lie(&self) -> Lie {
+        let names_gradient = || {
+            self.at.function.as_ref().is_some_and(|functions| functions.contains(&crate::Function::Gradient))
+        };
+        if matches!(self.action, Action::LabelFlip {}) {
+            Lie::Labels
+        } else if self.at.batch.is_some() || names_gradient() {
+            Lie::Batch
+        } else {
+            Lie::Published
+        }
+    }
+}
+
+/// What a peer lies about. Of each kind the first match wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lie {
+    /// The labels of its data.
+    Labels,
+    /// The gradient of a batch.
+    Batch,
+    /// What it publishes.
+    Published,
 }
 
 impl Action {
@@ -136,6 +174,18 @@ mod tests {
         assert_eq!(plan.first_object(&call, &Object { operation: Operation::Get, ..put }), None);
         let draws = [1, 2].map(|peer| plan.draw(&plan.faults[0], &[peer]));
         assert_ne!(draws[0], draws[1]);
+    }
+
+    #[test]
+    fn a_throttle_below_its_concurrency_leaves_the_call_to_the_next() {
+        let throttle = Action::Throttle { above: Some(2), percent: None };
+        let faults = vec![fault("t", 2, throttle), fault("d", 2, Action::ColdStart {})];
+        let plan = Plan { version: super::VERSION, seed: 1, faults };
+        let call =
+            Call { function: Function::Combine, peer: Some(2), round: Some(1), batch: None, attempt: 0 };
+        let first = |at_work| plan.first_beside(Where::Invocation, &call, at_work).map(|fault| &*fault.id);
+        assert_eq!([0, 1, 2, 3].map(first), [Some("d"), Some("d"), Some("t"), Some("t")]);
+        assert_eq!(plan.first(Where::Invocation, &call).map(|fault| &*fault.id), Some("d"));
     }
 
     #[test]

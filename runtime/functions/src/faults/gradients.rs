@@ -10,15 +10,14 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
 use std::collections::BTreeMap;
 use stepgrad_contract::Function;
-use stepgrad_contract::faults::{Action, Fault, Where};
+use stepgrad_contract::faults::{Action, Fault, Lie, Where};
 use stepgrad_contract::tensors::{Dtype, Tensor, TensorFile};
 
 impl Faults {
-    /// What the peer makes of a result. A fault that names a batch, or `gradient`, is about the gradient of a batch;
-    /// any other about what the peer publishes. For a model, `start` is where the round started.
+    /// What the peer makes of a result. For a model, `start` is where the round started.
     pub(crate) fn corrupt(&self, file: TensorFile, start: Option<&TensorFile>) -> TensorFile {
-        let of_batch = self.call.function == Function::Gradient;
-        let fault = self.fault(|fault| !flips_labels(&fault.action) && names_batch(fault) == of_batch);
+        let about = if self.call.function == Function::Gradient { Lie::Batch } else { Lie::Published };
+        let fault = self.fault(about);
         let Some(fault) = fault else { return file };
         let Some(change) = self.change(fault) else { return file };
         self.fire(fault, None);
@@ -33,16 +32,15 @@ impl Faults {
 
     /// Whether the peer's labels are mirrored.
     pub(crate) fn flips_labels(&self) -> bool {
-        let fault = self.fault(|fault| flips_labels(&fault.action));
-        fault.is_some_and(|fault| {
+        self.fault(Lie::Labels).is_some_and(|fault| {
             self.fire(fault, None);
             true
         })
     }
 
-    fn fault(&self, wanted: impl Fn(&Fault) -> bool) -> Option<&Fault> {
+    fn fault(&self, about: Lie) -> Option<&Fault> {
         self.plan.faults.iter().find(|fault| {
-            fault.action.acts() == Where::Gradient && wanted(fault) && fault.at.matches(&self.call)
+            fault.action.acts() == Where::Gradient && fault.lie() == about && fault.at.matches(&self.call)
         })
     }
 
@@ -64,16 +62,6 @@ impl Faults {
             _ => return None,
         })
     }
-}
-
-fn flips_labels(action: &Action) -> bool {
-    matches!(*action, Action::LabelFlip {})
-}
-
-/// Whether the fault is about the gradient of a batch.
-fn names_batch(fault: &Fault) -> bool {
-    fault.at.batch.is_some()
-        || fault.at.function.as_ref().is_some_and(|functions| functions.contains(&Function::Gradient))
 }
 
 /// Changes every element; integers stay as they are.
