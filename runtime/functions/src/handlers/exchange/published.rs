@@ -1,5 +1,7 @@
 //! What a member published, read and verified. A tensor file that is missing or damaged is made again, to the same
-//! bytes, for which the peer's own signature holds. A message that is not rightly signed is refused for good.
+//! bytes, for which the peer's own signature holds. A message that is not rightly signed is refused for good: so is
+//! one whose signature is damaged, which only its peer could make again. If it ended the others' exchange instead,
+//! any peer could end the training by writing what is no signature.
 
 use super::super::Environment;
 use super::super::lineage::Made;
@@ -14,8 +16,7 @@ use stepgrad_contract::{ErrorKind, FunctionError, keys};
 /// What `peer` published in `round`, or why it is refused.
 ///
 /// # Errors
-/// As [`Made::get`]; [`ErrorKind::ChecksumMismatch`] where the signature's bytes are damaged: it can be read again,
-/// but only its peer could make it again.
+/// As [`Made::get`]; [`ErrorKind::ObjectUnavailable`] where the signature cannot be read for now.
 pub(super) async fn read(
     run: &Run,
     environment: &Environment,
@@ -27,7 +28,7 @@ pub(super) async fn read(
     let digest = sha256(&bytes);
     drop(bytes);
     let verdict = match verify(run, environment, public, round, peer, &digest).await? {
-        // What was read may have been an earlier object that a store still had in its place.
+        // What was read may have been damaged on its way, or an earlier object that a store still had in its place.
         Err(_) => verify(run, environment, public, round, peer, &digest).await?,
         right => right,
     };
@@ -45,8 +46,13 @@ async fn verify(
     let signature: Signature =
         match environment.store.get_document(&keys::signature(&run.id, round, peer)).await {
             Ok(signature) => signature,
-            // Not there, or a whole document of another kind.
-            Err(error) if matches!(error.kind, ErrorKind::ObjectMissing | ErrorKind::Internal) => {
+            // Not there, no whole document, or a whole one of another kind.
+            Err(error)
+                if matches!(
+                    error.kind,
+                    ErrorKind::ObjectMissing | ErrorKind::ChecksumMismatch | ErrorKind::Internal
+                ) =>
+            {
                 return Ok(Err(Refusal::Unsigned));
             }
             Err(error) => return Err(error),
