@@ -32,11 +32,12 @@ pub struct Anomaly {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
-    /// It holds a value, or claims a loss, that is not a finite number: left out.
+    /// It holds a value, or claims a loss, that is not a finite number of single precision: left out.
     NotFinite,
-    /// Its tensors are not those of the model: left out.
+    /// Its tensors are not those of the model, or it claims what no samples give, as more classified right than
+    /// there are: left out.
     Misfit,
-    /// It comes from a peer without work in this round, or is empty from one with: left out.
+    /// It claims other samples than the peer has to work on in this round, none included: left out.
     Unscheduled,
     /// It is not signed: left out, as all that follow.
     Unsigned,

@@ -110,11 +110,11 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Adds `other`.
+    /// Adds `other`. What a peer claims may be any number: a sum beyond all counts stays at the largest one.
     pub fn add(&mut self, other: &Self) {
-        self.samples += other.samples;
+        self.samples = self.samples.saturating_add(other.samples);
         self.loss += other.loss;
-        self.correct += other.correct;
+        self.correct = self.correct.saturating_add(other.correct);
     }
 
     /// The means; `None` without samples.
@@ -138,4 +138,17 @@ pub enum Stop {
     Target,
     /// The loss stopped falling.
     EarlyStopping,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Sums;
+
+    #[test]
+    fn no_claim_is_beyond_a_sum() {
+        let claim = Sums { samples: u64::MAX, loss: 1.0, correct: u64::MAX };
+        let mut sums = Sums { samples: 8, loss: 1.0, correct: 3 };
+        sums.add(&claim);
+        assert_eq!(sums, Sums { loss: 2.0, ..claim });
+    }
 }

@@ -5,12 +5,13 @@
 mod driver;
 
 use driver::{Driver, Manner, RUN, training};
+use serde_json::json;
 use std::collections::BTreeMap;
 use stepgrad_contract::aggregation::{Aggregation, Clip};
 use stepgrad_contract::anomaly::{Anomalies, Why};
 use stepgrad_contract::tensors::{Tensor, TensorFile};
 use stepgrad_contract::training::{Algorithm, Data, Every, Optimizer, Synthetic, Topology, Training};
-use stepgrad_contract::{ErrorKind, keys};
+use stepgrad_contract::{ErrorKind, Function, keys};
 
 const PEERS: u32 = 5;
 const RULES: [Aggregation; 8] = [
@@ -108,7 +109,44 @@ async fn what_is_no_contribution_is_left_out_and_told() {
         file
     };
     let empty = |_, peer, file: TensorFile| if peer == 2 { TensorFile::default() } else { file };
-    let cases: [(Tamper, Why); 4] = [
+    // Two such losses have no sum.
+    let huge_loss = |_, peer, mut file: TensorFile| {
+        if peer == 2 {
+            file.sums.loss = 1e308;
+        }
+        file
+    };
+    // A fine gradient, and claims that would drive what is decided by loss and accuracy.
+    let no_loss = |_, peer, mut file: TensorFile| {
+        if peer == 2 {
+            file.sums.loss = -1e9;
+        }
+        file
+    };
+    let all_right = |_, peer, mut file: TensorFile| {
+        if peer == 2 {
+            file.sums.correct = u64::MAX;
+        }
+        file
+    };
+    let countless = |_, peer, mut file: TensorFile| {
+        if peer == 2 {
+            file.sums.samples = u64::MAX;
+        }
+        file
+    };
+    let one_more = |_, peer, mut file: TensorFile| {
+        if peer == 2 {
+            file.sums.samples += 1;
+        }
+        file
+    };
+    let cases: [(Tamper, Why); 9] = [
+        (huge_loss, Why::NotFinite),
+        (no_loss, Why::Misfit),
+        (all_right, Why::Misfit),
+        (countless, Why::Unscheduled),
+        (one_more, Why::Unscheduled),
         (not_finite, Why::NotFinite),
         (infinite_loss, Why::NotFinite),
         (misfit, Why::Misfit),
@@ -226,4 +264,66 @@ async fn a_round_with_too_few_at_work_changes_nothing_and_says_so() {
             "{text}"
         );
     }
+}
+
+/// Shards of 16 and 17 samples in batches of eight: in the epoch's last round four of five peers have one left. That
+/// is enough; two of these four lost are a loss, and no matter of the schedule.
+#[tokio::test]
+async fn a_thin_round_without_its_peers_ends_the_run() {
+    let synthetic = Some(Synthetic { samples: 105, shape: vec![5], classes: 3 });
+    let data = Data { synthetic, ..training().data };
+    let rule = Aggregation::TrimmedMean { trim: 1 };
+    let case = Training { data, every: Every::Batches(1), epochs: 1, quorum: 3, ..five(rule) };
+    let (rounds, _) = Driver::new(case.clone()).await.run().await.unwrap();
+    assert!(rounds.iter().all(|reply| reply.metrics.skipped.is_none()));
+    assert_eq!(rounds.len(), 3);
+    let mut driver = Driver::new(case).await;
+    driver.lost = BTreeMap::from([(3, vec![1, 2])]);
+    let error = driver.run().await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::RobustnessLost, "{error}");
+    assert!(error.message.contains("needs 3") && error.message.contains("has 2"), "{error}");
+}
+
+/// What an honest peer claims is what the schedule has for it, however rounds cut epochs and shards.
+#[tokio::test]
+async fn no_honest_claim_is_caught() {
+    let synthetic = Some(Synthetic { samples: 103, shape: vec![5], classes: 3 });
+    let data = Data { synthetic, ..training().data };
+    let case = Training { data, epochs: 2, ..five(Aggregation::CoordinateMedian) };
+    for (models, local_epochs, every) in [
+        (false, 1, Every::Batches(1)),
+        (false, 1, Every::Batches(2)),
+        (false, 1, Every::Epochs(1)),
+        (true, 1, Every::Batches(2)),
+        (true, 2, Every::Batches(2)),
+        (true, 2, Every::Batches(4)),
+        (true, 3, Every::Epochs(1)),
+        (true, 1, Every::Epochs(2)),
+    ] {
+        let algorithm = if models { Algorithm::ModelAveraging } else { Algorithm::GradientAveraging };
+        let mut driver = Driver::new(Training { algorithm, local_epochs, every, ..case.clone() }).await;
+        let (rounds, _) = driver.run().await.unwrap();
+        let caught =
+            rounds.iter().flat_map(|reply| &reply.metrics.anomalous).filter(|one| one.why.is_caught());
+        assert_eq!(caught.count(), 0, "models {models}, {local_epochs} {every:?}");
+    }
+}
+
+/// Rules that look at what a round starts from hold on to it for the step; the others let go of it, to have room for
+/// the files of all peers, and read it again.
+#[tokio::test]
+async fn a_round_s_start_is_read_once_where_the_rule_needs_it() {
+    let read = async |rule: Aggregation| {
+        let mut driver = Driver::new(five(rule)).await;
+        driver.manner.cold = true;
+        let next = driver.begin().await.unwrap();
+        driver.round(&next).await.unwrap();
+        driver.call(Function::Synchronise, json!({"run": RUN, "round": 1, "peer": 1})).await.unwrap();
+        driver.environment.store.traffic().objects_read
+    };
+    let others = read(Aggregation::Krum { byzantine: 1 }).await;
+    assert_eq!(read(Aggregation::NormClipping(Clip::MedianMultiple(1.0))).await, others - 1);
+    // And the held-out batch.
+    let zeno = Aggregation::Zeno { byzantine: 1, rho: 0.0005, batches: 2 };
+    assert_eq!(read(zeno).await, others);
 }

@@ -5,6 +5,7 @@
 //! same keys and gives the same reply.
 
 mod aggregate;
+mod claims;
 mod combine;
 mod environment;
 mod evaluate;

@@ -65,9 +65,14 @@ impl Run {
 
     /// A replica with the parameters of a file.
     pub(super) fn replica(&self, file: &TensorFile) -> Result<Replica, FunctionError> {
-        let mut replica = self.build(Start::Blank)?;
+        let mut replica = self.blank()?;
         replica.load(file)?;
         Ok(replica)
+    }
+
+    /// A replica without values, for what is known of the model without them.
+    pub(super) fn blank(&self) -> Result<Replica, FunctionError> {
+        self.build(Start::Blank)
     }
 
     fn build(&self, start: Start) -> Result<Replica, FunctionError> {

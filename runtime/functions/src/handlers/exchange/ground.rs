@@ -20,44 +20,43 @@ pub(super) struct Start<'a> {
     run: &'a Run,
     /// What contributions are successors of.
     origins: BTreeMap<String, Tensor>,
-    held_out: Option<HeldOut>,
+    held_out: Option<HeldOut<'a>>,
 }
 
 /// What updates are judged by.
-struct HeldOut {
-    start: TensorFile,
+struct HeldOut<'a> {
+    start: &'a TensorFile,
     learning_rate: f64,
     batches: Vec<Batch>,
 }
 
+/// Whether the rule looks at what a round starts from.
+pub(super) const fn is_asked(rule: &Aggregation) -> bool {
+    matches!(rule, Aggregation::NormClipping(_) | Aggregation::Zeno { .. })
+}
+
 impl<'a> Start<'a> {
+    /// What the rule needs of `start`, which is there if [`is_asked`] says so.
     pub(super) async fn load(
         run: &'a Run,
         environment: &Environment,
         round: u32,
-        start: Made,
+        start: Option<&'a TensorFile>,
     ) -> Result<Self, FunctionError> {
         let mut ground = Self { run, origins: BTreeMap::new(), held_out: None };
-        let batches = match run.training.aggregation {
-            Aggregation::NormClipping(_) => None,
-            Aggregation::Zeno { batches, .. } => Some(batches),
-            _ => return Ok(ground),
-        };
-        let file = start.get(environment, run).await?;
+        let Some(start) = start else { return Ok(ground) };
         ground.origins = match run.training.algorithm {
-            Algorithm::ModelAveraging => file.tensors.clone(),
+            Algorithm::ModelAveraging => start.tensors.clone(),
             Algorithm::GradientAveraging => {
-                let replica = run.replica(&file)?;
-                let buffers = file.tensors.iter().filter(|(name, _)| !replica.is_parameter(name));
-                // The part of a file would hold on to the whole.
-                let copied = |tensor: &Tensor| Tensor { data: tensor.data.to_vec().into(), ..tensor.clone() };
-                buffers.map(|(name, tensor)| (name.clone(), copied(tensor))).collect()
+                let replica = run.blank()?;
+                let buffers = start.tensors.iter().filter(|(name, _)| !replica.is_parameter(name));
+                buffers.map(|(name, tensor)| (name.clone(), tensor.clone())).collect()
             }
         };
-        if let Some(count) = batches {
+        if let Aggregation::Zeno { batches, .. } = run.training.aggregation {
             let learning_rate = run.before(&environment.store, round).await?.learning_rate;
-            let batches = held_out(run, environment, round, count).await?;
-            ground.held_out = Some(HeldOut { start: file, learning_rate, batches });
+            let batches = held_out(run, environment, round, batches).await?;
+            ground.held_out = Some(HeldOut { start, learning_rate, batches });
         }
         Ok(ground)
     }

@@ -37,9 +37,13 @@ pub(super) async fn exchange(
     places: Places,
 ) -> Result<String, FunctionError> {
     let (store, round) = (&environment.store, members.round);
-    let one = match run.training.aggregation.is_mean() {
-        true => mean(run, environment, members).await?,
+    let (one, start) = match run.training.aggregation.is_mean() {
+        true => (mean(run, environment, members).await?, None),
         false => robust::aggregate(run, environment, members, places.start).await?,
+    };
+    let start = async || match start {
+        Some(file) => Ok(file),
+        None => places.start.get(environment, run).await,
     };
     let replica = match (run.training.algorithm, one) {
         (algorithm, None) => {
@@ -47,13 +51,13 @@ pub(super) async fn exchange(
                 let state = state_before(environment, run, &places).await?;
                 store.put_tensors(&places.state_after.key(run), &state).await?;
             }
-            places.start.get(environment, run).await?
+            start().await?
         }
         (Algorithm::ModelAveraging, Some(model)) => TensorFile { sums: Sums::default(), ..model },
         (Algorithm::GradientAveraging, Some(gradient)) => {
             let learning_rate = run.before(store, round).await?.learning_rate;
             // Of each file the bytes are let go before the next is read.
-            let mut replica = run.replica(&places.start.get(environment, run).await?)?;
+            let mut replica = run.replica(&start().await?)?;
             let mut state = match run.has_momentum() {
                 true => State::load(&state_before(environment, run, &places).await?)?,
                 false => State::default(),

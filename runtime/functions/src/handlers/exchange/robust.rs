@@ -5,10 +5,10 @@
 //! ([`ErrorKind::RobustnessLost`]). If the round has too few peers with work by its schedule (the last batches of
 //! an epoch where shards differ in size), its exchange changes nothing, and the report says so.
 
-use super::super::Environment;
 use super::super::lineage::Made;
 use super::super::run::Run;
-use super::ground::Start;
+use super::super::{Environment, claims};
+use super::ground::{self, Start};
 use super::{anomalies_key, published};
 use crate::aggregation::{self, Contribution, too_few};
 use stepgrad_contract::anomaly::{Anomalies, Anomaly, Why};
@@ -16,15 +16,20 @@ use stepgrad_contract::progress::{Members, Sums};
 use stepgrad_contract::tensors::TensorFile;
 use stepgrad_contract::{ErrorKind, FunctionError};
 
-/// What the rule makes of what the members published; `None` where the round changes nothing.
+/// What the rule makes of what the members published, `None` where the round changes nothing; and what the round
+/// started from, where the rule has held on to it.
 pub(super) async fn aggregate(
     run: &Run,
     environment: &Environment,
     members: &Members,
     start: Made,
-) -> Result<Option<TensorFile>, FunctionError> {
+) -> Result<(Option<TensorFile>, Option<TensorFile>), FunctionError> {
     let (rule, round) = (&run.training.aggregation, members.round);
-    let (contributions, mut anomalous) = gather(run, environment, members, start).await?;
+    let file = start.get(environment, run).await?;
+    let form = aggregation::Form::of(&file);
+    // Rules that do not look at it let go of it, before the files of all peers stand in memory.
+    let start = Some(file).filter(|_| ground::is_asked(rule));
+    let (contributions, mut anomalous) = gather(run, environment, members, &form).await?;
     published::check_quorum(run, members, &anomalous)?;
     let (left, caught) = (contributions.len(), u32::try_from(anomalous.len()).unwrap_or(u32::MAX));
     let diverged = anomalous.iter().all(|anomaly| anomaly.why == Why::NotFinite);
@@ -35,15 +40,16 @@ pub(super) async fn aggregate(
         return Err(FunctionError::new(ErrorKind::NotFinite, message));
     }
     let working = scheduled(run, round, 1..=run.training.peers);
+    let thin = rule.least(0).is_some_and(|least| working < least as usize);
     let (mut one, mut skipped) = (None, None);
     match rule.least(caught) {
         Some(least) if left >= least as usize => {
-            let ground = Start::load(run, environment, round, start).await?;
+            let ground = Start::load(run, environment, round, start.as_ref()).await?;
             let outcome = aggregation::aggregate(rule, caught, contributions, &ground)?;
             anomalous.extend(outcome.anomalous);
             one = Some(TensorFile { tensors: outcome.tensors, sums: Sums::default() });
         }
-        Some(least) if working < run.training.peers as usize => {
+        Some(least) if thin => {
             skipped = Some(format!(
                 "{working} of {} peers have batches in this round, {left} contributions are left, and {} needs {least}",
                 run.training.peers,
@@ -55,7 +61,7 @@ pub(super) async fn aggregate(
     anomalous.sort_by_key(|anomaly| anomaly.peer);
     let key = anomalies_key(run, members);
     environment.store.put_document(&key, &Anomalies { anomalous, skipped }).await?;
-    Ok(one)
+    Ok((one, start))
 }
 
 /// Contributions that a rule can look at, and who is left out before.
@@ -63,10 +69,9 @@ async fn gather(
     run: &Run,
     environment: &Environment,
     members: &Members,
-    start: Made,
+    form: &aggregation::Form,
 ) -> Result<(Vec<Contribution>, Vec<Anomaly>), FunctionError> {
     let round = members.round;
-    let form = aggregation::Form::of(&start.get(environment, run).await?);
     let (mut contributions, mut caught) = (Vec::new(), Vec::new());
     for peer in &members.members {
         let file = match published::read(run, environment, round, *peer).await? {
@@ -76,12 +81,12 @@ async fn gather(
                 continue;
             }
         };
-        // Who has work is known from the schedule; what a file says of its samples is only a claim.
-        let (works, empty) = (scheduled(run, round, *peer..=*peer) == 1, file.sums.samples == 0);
-        let why = if !works && empty {
+        // Who has work, and of how many samples, is known; what a file says of it is only a claim.
+        let samples = claims::samples(run, round, *peer);
+        let why = if samples == 0 && file.sums.samples == 0 {
             continue;
-        } else if works == empty {
-            Why::Unscheduled
+        } else if let Some(why) = claims::check(&file.sums, samples) {
+            why
         } else if !form.fits(&file) {
             Why::Misfit
         } else if !aggregation::is_finite(&file) {
