@@ -3,13 +3,15 @@
 
 use nix::sys::signal::{Signal, kill as signal};
 use nix::unistd::Pid;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use stepgrad_contract::{ErrorKind, FunctionError};
 
 /// Bytes that are taken at once.
 const CHUNK: usize = 16 << 20;
 /// How long the process waits to be ended once it has taken more than it may.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long its waker waits for a process to stop: it is about to, unless the machine is very busy.
+const STOPPED_WITHIN: Duration = Duration::from_secs(10);
 /// The argument with which this program continues another one.
 const CONTINUE: &str = "continue-process";
 
@@ -52,13 +54,26 @@ pub fn continue_later(arguments: impl IntoIterator<Item = String>) -> bool {
     }
     let mut number = || arguments.next().and_then(|text| text.parse::<u64>().ok());
     let (Some(pid), Some(ms)) = (number(), number()) else { return true };
-    std::thread::sleep(Duration::from_millis(ms));
-    let parent = Pid::parent();
     // Where the paused process was ended meanwhile, its number may be another's.
-    if u64::try_from(parent.as_raw()) == Ok(pid) {
-        let _ = signal(parent, Signal::SIGCONT);
+    let paused = || Some(Pid::parent()).filter(|parent| u64::try_from(parent.as_raw()) == Ok(pid));
+    // A signal that comes before the process stops wakes nobody.
+    let asked = Instant::now();
+    while paused().is_some_and(|process| !is_stopped(process)) && asked.elapsed() < STOPPED_WITHIN {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::sleep(Duration::from_millis(ms));
+    if let Some(process) = paused() {
+        let _ = signal(process, Signal::SIGCONT);
     }
     true
+}
+
+/// Whether a process stands still: state T of `/proc/PID/stat` (man page `proc_pid_stat`).
+fn is_stopped(process: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"));
+    // The name before the state stands in brackets, and may hold some itself.
+    let state = stat.ok().and_then(|stat| stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with('T')));
+    state.unwrap_or(false)
 }
 
 /// Takes memory until the limit ends this process.
@@ -83,7 +98,10 @@ pub(super) async fn out_of_memory(memory_mb: u64) -> Result<(), FunctionError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{CONTINUE, continue_later};
+    use super::{CONTINUE, continue_later, is_stopped};
+    use nix::sys::signal::{Signal, kill as signal};
+    use nix::unistd::Pid;
+    use std::time::{Duration, Instant};
 
     #[test]
     fn only_its_own_arguments_make_it_wait() {
@@ -93,5 +111,26 @@ mod tests {
         assert!(continue_later(arguments(&["bootstrap", CONTINUE, "1", "x"])));
         // Process 1 is not this test's parent, and gets no signal.
         assert!(continue_later(arguments(&["bootstrap", CONTINUE, "1", "0"])));
+    }
+    /// What its waker waits for.
+    #[test]
+    fn a_process_is_seen_to_stand_still() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        let begun = Instant::now();
+        let becomes = |stopped| {
+            while is_stopped(pid) != stopped && begun.elapsed() < Duration::from_secs(30) {
+                std::thread::yield_now();
+            }
+            is_stopped(pid) == stopped
+        };
+        assert!(becomes(false));
+        signal(pid, Signal::SIGSTOP).unwrap();
+        let stood = becomes(true);
+        signal(pid, Signal::SIGCONT).unwrap();
+        let went = becomes(false);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(stood && went && !is_stopped(Pid::from_raw(i32::MAX)));
     }
 }
