@@ -189,6 +189,15 @@ fn csv() {
 }
 
 #[test]
+fn csv_labels_with_more_digits_than_a_float() {
+    let table =
+        "a,label\n1,9007199254740992\n2,9007199254740993\n3,+09007199254740993\n4,-9007199254740993\n";
+    let prepared = read(data(Format::Csv, "t.csv"), &[("t.csv", table.into())]).unwrap();
+    let classes = ["-9007199254740993", "9007199254740992", "9007199254740993"];
+    assert_eq!(prepared.manifest.classes, classes);
+}
+
+#[test]
 fn csv_labels_that_are_numbers() {
     let table = "a,label\n1,1\n2,1.0\n3,+1e0\n4,0\n5,-0\n6,2.50\n";
     let prepared = read(data(Format::Csv, "t.csv"), &[("t.csv", table.into())]).unwrap();

@@ -65,8 +65,19 @@ pub(super) fn read(path: &Path, label: &str, role: Role) -> Result<Samples, Func
     Ok(samples)
 }
 
-/// The class of a label: where it is a number, all ways of writing it are one.
+/// The class of a label: where it is a number, all ways of writing it are one. A whole number stays as long as it is
+/// written: what has more digits than double precision would be the same class as its neighbours.
 fn normal(label: &str) -> String {
+    let (sign, digits) = match label.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", label.strip_prefix('+').unwrap_or(label)),
+    };
+    if !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return match digits.trim_start_matches('0') {
+            "" => "0".to_owned(),
+            digits => format!("{sign}{digits}"),
+        };
+    }
     match label.parse::<f64>() {
         // Minus zero is zero.
         Ok(value) if value.is_finite() => format!("{}", value + 0.0),
