@@ -12,9 +12,12 @@ use super::{Contribution, Outcome, chunks, distances};
 
 pub(super) fn aggregate(contributions: &[Contribution]) -> Outcome {
     let mut column = Vec::with_capacity(contributions.len());
-    let tensors = chunks::combined(contributions, |_, rows, values| medians(rows, &mut column, values));
-    let mut column = Vec::with_capacity(contributions.len());
-    let far = distances::to_point(contributions, |rows, values| medians(rows, &mut column, values));
+    let mut squares = vec![0.0; contributions.len()];
+    let tensors = chunks::combined(contributions, |_, rows, values| {
+        medians(rows, &mut column, values);
+        distances::add_squares(&mut squares, rows, values);
+    });
+    let far: Vec<f64> = squares.into_iter().map(f64::sqrt).collect();
     Outcome { tensors, anomalous: distances::distant(contributions, &far) }
 }
 

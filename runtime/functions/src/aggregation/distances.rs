@@ -32,11 +32,16 @@ pub(super) fn to_point(
     chunks::each(contributions, |_, rows| {
         point.clear();
         at(rows, &mut point);
-        for (sum, row) in sums.iter_mut().zip(rows) {
-            *sum += row.iter().zip(&point).map(|(value, at)| (value - at) * (value - at)).sum::<f64>();
-        }
+        add_squares(&mut sums, rows, &point);
     });
     sums.iter().map(|sum| sum.sqrt()).collect()
+}
+
+/// Adds to `sums` the squared distance of each row to a point, of a chunk of both.
+pub(super) fn add_squares(sums: &mut [f64], rows: &[Vec<f64>], point: &[f64]) {
+    for (sum, row) in sums.iter_mut().zip(rows) {
+        *sum += row.iter().zip(point).map(|(value, at)| (value - at) * (value - at)).sum::<f64>();
+    }
 }
 
 /// The lower median of some numbers.

@@ -59,10 +59,10 @@ pub trait Ground {
     fn loss(&self, contribution: Option<&TensorFile>) -> Result<f64, FunctionError>;
 }
 
-/// Makes one of `contributions`, of which `caught` others were left out before.
+/// Makes one of `contributions` by a robust rule, of which `caught` others were left out before.
 ///
 /// # Errors
-/// [`ErrorKind::RobustnessLost`] with fewer contributions than the rule needs; [`ErrorKind::InvalidModel`] where
+/// [`ErrorKind::Internal`] for the plain mean, which is [`Mean`]'s; [`ErrorKind::RobustnessLost`] with fewer contributions than the rule needs; [`ErrorKind::InvalidModel`] where
 /// they are of different models; what `ground` fails with.
 pub fn aggregate(
     rule: &Aggregation,
@@ -85,7 +85,10 @@ pub fn aggregate(
     // What is caught need not be borne any more.
     let left = |bears: u32| bears.saturating_sub(caught) as usize;
     match *rule {
-        Aggregation::Mean => Ok(Outcome { tensors: mean(contributions)?, anomalous: Vec::new() }),
+        Aggregation::Mean => {
+            let message = "the mean is taken file by file, and by no rule that sees all of them";
+            Err(FunctionError::new(ErrorKind::Internal, message))
+        }
         Aggregation::CoordinateMedian => Ok(coordinate_median::aggregate(all)),
         Aggregation::TrimmedMean { trim } => Ok(trimmed_mean::aggregate(all, left(trim))),
         Aggregation::Krum { byzantine } => Ok(krum::aggregate(all, left(byzantine), 1)),
@@ -143,12 +146,4 @@ impl Form {
 #[must_use]
 pub fn is_finite(file: &TensorFile) -> bool {
     file.sums.loss.is_finite() && file.tensors.values().all(Tensor::is_finite)
-}
-
-fn mean(contributions: Vec<Contribution>) -> Result<BTreeMap<String, Tensor>, FunctionError> {
-    let mut mean = Mean::default();
-    for Contribution { peer, file } in contributions {
-        mean.add(&format!("peer {peer}"), file)?;
-    }
-    Ok(mean.finish().tensors)
 }
