@@ -99,6 +99,46 @@ async fn a_liar_changes_the_weights_and_the_same_liar_changes_them_in_the_same_w
     }
 }
 
+/// A lie is about the peer's own result: what is lost and made again by another call, or by another peer, is the same
+/// lie, or the same truth.
+#[tokio::test]
+async fn what_a_liar_published_is_made_again_as_it_was() {
+    for training in kinds() {
+        let synthetic = Some(Synthetic { samples: 40, shape: vec![5], classes: 3 });
+        let training = Training { data: Data { synthetic, ..training.data }, peers: 2, ..training };
+        let published = Target { peer: Some(Set::of([2])), ..Target::default() };
+        let of_batch = Target { function: Some(vec![Function::Gradient]), ..published.clone() };
+        let lies = [
+            (published.clone(), Action::SignFlip {}),
+            (published.clone(), Action::Scale { factor: 3.0 }),
+            (published.clone(), Action::GaussianNoise { deviation: 0.1 }),
+            (published.clone(), Action::LabelFlip {}),
+            (of_batch, Action::Scale { factor: 3.0 }),
+        ];
+        for lie in lies {
+            if lie.0.function.is_some() && training.algorithm == Algorithm::ModelAveraging {
+                continue;
+            }
+            let lied = weights(&training, &plan(vec![lie.clone()])).await;
+            for (function, object) in [
+                (Function::Prepare, ObjectKind::Data),
+                (Function::Gradient, ObjectKind::Gradient),
+                (Function::Combine, ObjectKind::Published),
+                (Function::Train, ObjectKind::Published),
+            ] {
+                let at = Target {
+                    function: Some(vec![function]),
+                    operation: Some(Operation::Put),
+                    object: Some(vec![object]),
+                    ..Target::default()
+                };
+                let lost = weights(&training, &plan(vec![lie.clone(), (at, Action::Drop {})])).await;
+                assert_eq!(lost, lied, "{lie:?}, {object:?} lost, {:?}", training.algorithm);
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_peer_that_is_not_there_says_so() {
     let peer = |round: Set| Target { peer: Some(Set::of([4])), round: Some(round), ..Target::default() };
@@ -129,4 +169,22 @@ async fn an_altered_plan_is_refused() {
     let error = driver.call(Function::Prepare, json!({"run": RUN})).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::ChecksumMismatch);
     assert!(error.message.contains("faults.json"), "{error}");
+}
+
+/// What a liar needs to know costs nobody else anything, or reruns with faults could not be compared.
+#[tokio::test]
+async fn an_honest_peer_reads_as_much_beside_a_liar() {
+    let case = Training { algorithm: Algorithm::ModelAveraging, every: Every::Epochs(1), ..training() };
+    let at = Target { peer: Some(Set::of([2])), ..Target::default() };
+    let lies = plan(vec![(at, Action::SignFlip {})]);
+    let read = async |mut driver: Driver, peer: u32| {
+        driver.begin().await.unwrap();
+        driver.manner.cold = true;
+        driver.call(Function::Train, json!({"run": RUN, "round": 1, "peer": peer})).await.unwrap();
+        driver.environment.store.traffic().objects_read
+    };
+    let honest = read(Driver::new(case.clone()).await, 1).await;
+    // The plan, and where a liar started.
+    assert_eq!(read(Driver::with_faults(case.clone(), &lies).await, 1).await, honest + 1);
+    assert_eq!(read(Driver::with_faults(case, &lies).await, 2).await, honest + 2);
 }

@@ -399,3 +399,23 @@ fn a_missing_variable_is_named() {
     let error = stepgrad_runtime::handlers::Environment::from_variables(some).unwrap_err();
     assert!(error.message.contains("STEPGRAD_DATA"), "{error}");
 }
+
+/// Of all batches that are lost, a step makes the one again that it reads.
+#[tokio::test]
+async fn one_lost_batch_is_made_again_alone() {
+    let mut driver = Driver::new(training()).await;
+    driver.begin().await.unwrap();
+    let folder = driver.path(&keys::batch(RUN, 1, 1)).parent().unwrap().to_owned();
+    let all = |folder: &std::path::Path| -> BTreeMap<_, _> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+    };
+    let before = all(&folder);
+    assert!(before.len() > 1);
+    before.keys().for_each(|path| std::fs::remove_file(path).unwrap());
+    let event = json!({"run": RUN, "round": 1, "peer": 1, "batch": 1});
+    driver.call(Function::Gradient, event).await.unwrap();
+    let after = all(&folder);
+    assert_eq!(after.len(), 1);
+    assert!(after.iter().all(|(path, bytes)| before[path] == *bytes));
+}

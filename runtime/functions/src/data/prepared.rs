@@ -162,13 +162,30 @@ fn split(count: u32, share: f64, seed: u64) -> Result<(Vec<u32>, Vec<u32>), Func
 impl Prepared {
     /// Every batch in turn, cut out of the spool when it is asked for.
     pub fn batches(&self) -> impl Iterator<Item = (Place, Result<TensorFile, FunctionError>)> {
-        let shards = self.shards.iter().zip(1..).flat_map(move |(shard, peer)| {
-            let batches = shard.chunks(self.batch_size).zip(1..);
-            batches.map(move |(samples, batch)| (Place::Shard { peer, batch }, self.training.batch(samples)))
-        });
-        let source = self.other.as_ref().unwrap_or(&self.training);
-        let held_out = self.held_out.chunks(self.validation_batch).zip(1..);
-        shards
-            .chain(held_out.map(move |(samples, batch)| (Place::Validation { batch }, source.batch(samples))))
+        let shards = self
+            .manifest
+            .shards
+            .iter()
+            .zip(1..)
+            .flat_map(|(shard, peer)| (1..=shard.batches).map(move |batch| Place::Shard { peer, batch }));
+        let held_out = (1..=self.manifest.validation.batches).map(|batch| Place::Validation { batch });
+        shards.chain(held_out).filter_map(move |place| Some((place, self.batch(place)?)))
+    }
+
+    /// One batch; `None` where there is none.
+    #[must_use]
+    pub fn batch(&self, place: Place) -> Option<Result<TensorFile, FunctionError>> {
+        let (source, samples, size, batch) = match place {
+            Place::Shard { peer, batch } => {
+                let shard = self.shards.get((peer as usize).checked_sub(1)?)?;
+                (&self.training, shard, self.batch_size, batch)
+            }
+            Place::Validation { batch } => {
+                let source = self.other.as_ref().unwrap_or(&self.training);
+                (source, &self.held_out, self.validation_batch, batch)
+            }
+        };
+        let samples = samples.chunks(size).nth((batch as usize).checked_sub(1)?)?;
+        Some(source.batch(samples))
     }
 }

@@ -16,9 +16,7 @@ use stepgrad_contract::tensors::{Dtype, Tensor, TensorFile};
 impl Faults {
     /// What the peer makes of a result. For a model, `start` is where the round started.
     pub(crate) fn corrupt(&self, file: TensorFile, start: Option<&TensorFile>) -> TensorFile {
-        let about = if self.call.function == Function::Gradient { Lie::Batch } else { Lie::Published };
-        let fault = self.fault(about);
-        let Some(fault) = fault else { return file };
+        let Some(fault) = self.lie() else { return file };
         let Some(change) = self.change(fault) else { return file };
         self.fire(fault, None);
         let mut change = change;
@@ -28,6 +26,15 @@ impl Faults {
             (name, tensor)
         });
         TensorFile { tensors: changed.collect::<BTreeMap<_, _>>(), sums: file.sums }
+    }
+
+    /// Whether the peer makes something else of a result.
+    pub(crate) fn corrupts(&self) -> bool {
+        self.lie().is_some()
+    }
+
+    fn lie(&self) -> Option<&Fault> {
+        self.fault(if self.maker.function == Function::Gradient { Lie::Batch } else { Lie::Published })
     }
 
     /// Whether the peer's labels are mirrored.
@@ -40,7 +47,7 @@ impl Faults {
 
     fn fault(&self, about: Lie) -> Option<&Fault> {
         self.plan.faults.iter().find(|fault| {
-            fault.action.acts() == Where::Gradient && fault.lie() == about && fault.at.matches(&self.call)
+            fault.action.acts() == Where::Gradient && fault.lie() == about && fault.at.matches(&self.maker)
         })
     }
 
@@ -53,7 +60,7 @@ impl Faults {
             Action::FreeRider {} => Box::new(|_| 0.0),
             Action::GaussianNoise { deviation } => {
                 // Without the attempt: a repeated call publishes the same bytes.
-                let [function, peer, round, batch, _] = self.call.numbers();
+                let [function, peer, round, batch, _] = self.maker.numbers();
                 let seed = self.plan.draw(fault, &[function, peer, round, batch]);
                 let mut generator = ChaCha8Rng::seed_from_u64(seed);
                 let normal = Normal::new(0.0, deviation).ok()?;

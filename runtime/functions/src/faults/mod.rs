@@ -24,6 +24,8 @@ use stepgrad_contract::{Function, FunctionError};
 pub(crate) struct Faults {
     plan: Arc<Plan>,
     call: Call,
+    /// The call whose result is made: the same, but where this call makes an object again for another one's sake.
+    maker: Call,
     memory_mb: u64,
     wrote: Arc<AtomicBool>,
 }
@@ -36,7 +38,14 @@ impl Faults {
         event: &serde_json::Value,
         memory_mb: u64,
     ) -> Self {
-        Self { plan, call: Call::of(function, event), memory_mb, wrote: Arc::default() }
+        let call = Call::of(function, event);
+        Self { plan, call, maker: call, memory_mb, wrote: Arc::default() }
+    }
+
+    /// Those of the same call while it makes again what `maker` makes: a peer that lies about an object lies again,
+    /// and nobody else does. Objects are moved by this call all the same.
+    pub(crate) fn of_repair(&self, maker: Call) -> Self {
+        Self { maker, ..self.clone() }
     }
 
     /// What happens before the function's work.
@@ -50,7 +59,7 @@ impl Faults {
         {
             // In the function's own time, as AWS FIS has it: a long one meets the function's timeout.
             self.fire(fault, None);
-            self.wait(fault, ms, jitter_ms).await;
+            self.wait(fault, ms, jitter_ms, &self.call.numbers()).await;
         }
         let Some(fault) = self.plan.first(Where::Process, &self.call) else { return Ok(()) };
         match fault.action {
@@ -94,18 +103,19 @@ impl Faults {
         matches!(fault.action, Action::Kill { when } if when == due).then_some(fault)
     }
 
-    /// Waits for `ms`, and up to `jitter_ms` more.
-    async fn wait(&self, fault: &Fault, ms: u64, jitter_ms: u64) {
+    /// Waits for `ms`, and up to `jitter_ms` more, drawn by `coordinates`.
+    async fn wait(&self, fault: &Fault, ms: u64, jitter_ms: u64, coordinates: &[u64]) {
         let jitter = match jitter_ms {
             0 => 0,
-            most => self.plan.draw(fault, &self.call.numbers()) % most.saturating_add(1),
+            most => self.plan.draw(fault, coordinates) % most.saturating_add(1),
         };
         tokio::time::sleep(Duration::from_millis(ms.saturating_add(jitter))).await;
     }
 
     /// Tells that a fault fires, before it does: the process may not be there afterwards.
     fn fire(&self, fault: &Fault, object: Option<&str>) {
-        let mut line = Fired::in_call(fault, &self.call, object).line();
+        let call = if fault.action.acts() == Where::Gradient { &self.maker } else { &self.call };
+        let mut line = Fired::in_call(fault, call, object).line();
         line.push('\n');
         let mut log = std::io::stdout();
         // Standard output is the function's log; where it is closed nobody reads it.

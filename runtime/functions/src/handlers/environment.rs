@@ -8,7 +8,7 @@ use crate::private_keys::PrivateKeys;
 use crate::store::Store;
 use std::sync::{Arc, Mutex, PoisonError};
 use stepgrad_contract::digest::sha256;
-use stepgrad_contract::faults::{self, Plan};
+use stepgrad_contract::faults::{self, Call, Plan};
 use stepgrad_contract::signing::FOLDER_VARIABLE;
 use stepgrad_contract::tensors::TensorFile;
 use stepgrad_contract::training::Training;
@@ -101,6 +101,11 @@ impl Environment {
         self.faults.as_ref()
     }
 
+    /// Whether the peer of this call makes something else of a result before it publishes it.
+    pub(super) fn lies(&self) -> bool {
+        self.faults.as_ref().is_some_and(Faults::corrupts)
+    }
+
     /// What the peer of this call makes of a result before it publishes it: nothing else, if it is honest.
     pub(super) fn published(&self, file: TensorFile, start: Option<&TensorFile>) -> TensorFile {
         match &self.faults {
@@ -122,9 +127,14 @@ impl Environment {
         self.repairs > 0
     }
 
-    /// The environment in which an object is made again; `None` where that goes too far back.
-    pub(super) fn of_repair(&self) -> Option<Self> {
-        (self.repairs < REPAIRS).then(|| Self { repairs: self.repairs + 1, ..self.clone() })
+    /// The environment in which what `maker` makes is made again; `None` where that goes too far back.
+    pub(super) fn of_repair(&self, maker: Call) -> Option<Self> {
+        if self.repairs >= REPAIRS {
+            return None;
+        }
+        let faults = self.faults.as_ref().map(|faults| faults.of_repair(maker));
+        let store = self.store.with_faults(faults.clone());
+        Some(Self { store, faults, repairs: self.repairs + 1, ..self.clone() })
     }
 
     /// The training configuration of a run.

@@ -5,16 +5,17 @@
 //! Source: lineage as in Zaharia et al., "Resilient Distributed Datasets" (NSDI 2012), section 2.1.
 
 use super::run::Run;
-use super::{Environment, aggregate, combine, gradient, initialise, prepare, synchronise, train};
+use super::{Environment, prepare};
+use crate::data::Place;
 use crate::store;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::io::Write;
-use stepgrad_contract::events::{ExchangeEvent, GradientEvent, PeerEvent, RoundEvent, RunEvent};
+use stepgrad_contract::faults::Call;
 use stepgrad_contract::progress::Sums;
 use stepgrad_contract::tensors::TensorFile;
 use stepgrad_contract::training::{Algorithm, Topology};
-use stepgrad_contract::{ErrorKind, FunctionError, keys};
+use stepgrad_contract::{ErrorKind, Function, FunctionError, keys};
 
 /// A tensor file, by what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,61 +102,66 @@ impl Made {
         run: &Run,
         lost: FunctionError,
     ) -> Result<(), FunctionError> {
-        let Some(environment) = environment.of_repair() else { return Err(lost) };
+        let maker = self.maker(run);
+        let Some(environment) = environment.of_repair(maker) else { return Err(lost) };
         tell(&self.key(run), &lost);
-        self.step(&environment, run).await
+        // Of all that `prepare` writes, one batch.
+        match self {
+            Self::Batch { peer, batch } => {
+                prepare::again(&environment, run, Place::Shard { peer, batch }).await
+            }
+            Self::ValidationBatch { batch } => {
+                prepare::again(&environment, run, Place::Validation { batch }).await
+            }
+            Self::Replica { view, .. } | Self::Optimizer { view, .. } => {
+                again(&environment, run, maker, Some(view)).await
+            }
+            _ => again(&environment, run, maker, None).await,
+        }
     }
 
-    /// Calls the step that makes it.
-    fn step<'a>(
-        self,
-        environment: &'a Environment,
-        run: &'a Run,
-    ) -> BoxFuture<'a, Result<(), FunctionError>> {
-        Box::pin(async move {
-            let id = run.id.clone();
-            match self {
-                Self::Batch { .. } | Self::ValidationBatch { .. } => {
-                    prepare::handle(environment, RunEvent { run: id }).await.map(drop)
-                }
-                Self::ServerReplica { round: 0 } => {
-                    initialise::handle(environment, RunEvent { run: id }).await.map(drop)
-                }
-                Self::Gradient { round, peer, batch } => {
-                    gradient::handle(environment, GradientEvent { run: id, round, peer, batch })
-                        .await
-                        .map(drop)
-                }
-                Self::Published { round, peer } => {
-                    let event = PeerEvent { run: id, round, peer };
-                    match run.training.algorithm {
-                        Algorithm::GradientAveraging => combine::handle(environment, event).await.map(drop),
-                        Algorithm::ModelAveraging => train::handle(environment, event).await.map(drop),
-                    }
-                }
-                Self::Optimizer { round, peer, .. }
-                    if run.training.algorithm == Algorithm::ModelAveraging =>
-                {
-                    train::handle(environment, PeerEvent { run: id, round, peer }).await.map(drop)
-                }
-                Self::Replica { round, view, peer } | Self::Optimizer { round, view, peer } => {
-                    match run.training.topology {
-                        Topology::PeerToPeer => {
-                            synchronise::handle(environment, ExchangeEvent { run: id, round, view, peer })
-                                .await
-                                .map(drop)
-                        }
-                        Topology::ParameterServer => {
-                            aggregate::handle(environment, RoundEvent { run: id, round }).await.map(drop)
-                        }
-                    }
-                }
-                Self::ServerReplica { round } | Self::ServerOptimizer { round } => {
-                    aggregate::handle(environment, RoundEvent { run: id, round }).await.map(drop)
+    /// The call that makes it.
+    fn maker(self, run: &Run) -> Call {
+        let call = |function, round, peer| Call { function, peer, round, batch: None, attempt: 0 };
+        match self {
+            Self::Batch { .. } | Self::ValidationBatch { .. } => call(Function::Prepare, None, None),
+            Self::ServerReplica { round: 0 } => call(Function::Initialise, None, None),
+            Self::Gradient { round, peer, batch } => {
+                Call { batch: Some(batch), ..call(Function::Gradient, Some(round), Some(peer)) }
+            }
+            Self::Published { round, peer } if run.training.algorithm == Algorithm::GradientAveraging => {
+                call(Function::Combine, Some(round), Some(peer))
+            }
+            Self::Published { round, peer } => call(Function::Train, Some(round), Some(peer)),
+            Self::Optimizer { round, peer, .. } if run.training.algorithm == Algorithm::ModelAveraging => {
+                call(Function::Train, Some(round), Some(peer))
+            }
+            Self::Replica { round, peer, .. } | Self::Optimizer { round, peer, .. } => {
+                match run.training.topology {
+                    Topology::PeerToPeer => call(Function::Synchronise, Some(round), Some(peer)),
+                    Topology::ParameterServer => call(Function::Aggregate, Some(round), None),
                 }
             }
-        })
+            Self::ServerReplica { round } | Self::ServerOptimizer { round } => {
+                call(Function::Aggregate, Some(round), None)
+            }
+        }
     }
+}
+
+/// Makes the call again.
+fn again<'a>(
+    environment: &'a Environment,
+    run: &Run,
+    maker: Call,
+    view: Option<u32>,
+) -> BoxFuture<'a, Result<(), FunctionError>> {
+    let mut event = serde_json::Map::from_iter([("run".to_owned(), run.id.as_str().into())]);
+    let coordinates = [("round", maker.round), ("peer", maker.peer), ("batch", maker.batch), ("view", view)];
+    for (key, value) in coordinates {
+        event.extend(value.map(|value| (key.to_owned(), value.into())));
+    }
+    Box::pin(async move { super::call(maker.function, environment, event.into()).await.map(drop) })
 }
 
 async fn read(environment: &Environment, key: &str) -> Result<(Bytes, TensorFile), FunctionError> {

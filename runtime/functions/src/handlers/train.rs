@@ -56,9 +56,9 @@ pub(super) async fn handle(environment: &Environment, event: PeerEvent) -> Resul
             }
             let trained = TensorFile { sums, ..replica.into_file()? };
             // Only a liar needs to know where it started.
-            let published = match environment.faults() {
-                Some(_) => environment.published(trained, Some(&start.get(environment, &run).await?)),
-                None => trained,
+            let published = match environment.lies() {
+                true => environment.published(trained, Some(&start.get(environment, &run).await?)),
+                false => trained,
             };
             (published, optimizer.save()?)
         }

@@ -232,8 +232,20 @@ impl Store {
     /// is damaged.
     pub async fn get_sums(&self, key: &str) -> Result<Sums, FunctionError> {
         let path = self.place(key).await?;
-        let range = async |range: Range<u64>| {
-            self.objects.get_range(&path, range).await.map_err(|error| failed("read", key, &error))
+        let altered = match &self.faults {
+            Some(faults) if faults.alters(key) => {
+                let whole = self.objects.get(&path).await.map_err(|error| failed("read", key, &error))?;
+                let whole = whole.bytes().await.map_err(|error| failed("read", key, &error))?;
+                Some(faults.read(key, whole))
+            }
+            _ => None,
+        };
+        let range = async |range: Range<u64>| match &altered {
+            None => self.objects.get_range(&path, range).await.map_err(|error| failed("read", key, &error)),
+            Some(bytes) => part(bytes, range).ok_or_else(|| {
+                let message = format!("object {key} is damaged: it ends within its header");
+                FunctionError::new(ErrorKind::ChecksumMismatch, message)
+            }),
         };
         let length = range(0..LENGTH).await?;
         let size = header_size(&length).map_err(|error| damaged(key, &error))?;
@@ -324,10 +336,10 @@ fn damaged(key: &str, error: &FunctionError) -> FunctionError {
     FunctionError::new(error.kind, format!("object {key} is {what}: {}", error.message))
 }
 
-/// Whether the bytes are a tensor file whose checksum is right.
-#[must_use]
-pub fn whole_tensors(bytes: &Bytes) -> bool {
-    TensorFile::decode(bytes).is_ok()
+/// A part of some bytes; `None` where they end before it does.
+fn part(bytes: &Bytes, range: Range<u64>) -> Option<Bytes> {
+    let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
+    (start <= end && end <= bytes.len()).then(|| bytes.slice(start..end))
 }
 
 fn same(one: &[u8], other: &PutPayload) -> bool {

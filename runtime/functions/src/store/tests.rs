@@ -2,10 +2,13 @@
 #![expect(clippy::disallowed_methods, reason = "damages objects by hand")]
 
 use super::Store;
+use crate::faults::Faults;
 use std::collections::BTreeMap;
-use stepgrad_contract::ErrorKind;
+use std::sync::Arc;
+use stepgrad_contract::faults::{Action, Fault, ObjectKind, Plan, Target, VERSION};
 use stepgrad_contract::progress::Sums;
 use stepgrad_contract::tensors::{Tensor, TensorFile};
+use stepgrad_contract::{ErrorKind, Function, keys};
 
 fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
@@ -109,4 +112,28 @@ async fn of_the_sums_only_the_header_is_read() {
     std::fs::write(&path, &whole[..5]).unwrap();
     assert!(store.get_sums(key).await.unwrap_err().kind.is_retryable());
     assert_eq!(store.get_sums("run/none").await.unwrap_err().kind, ErrorKind::ObjectMissing);
+}
+
+/// Of a header that is read alone too.
+#[tokio::test]
+async fn a_fault_alters_what_is_read_of_a_header() {
+    let (_folder, store) = store();
+    let key = keys::published("run", 1, 2);
+    let small = TensorFile { sums: Sums { samples: 9, loss: 1.0, correct: 4 }, ..file(1.0) };
+    store.put_tensors(&key, &small).await.unwrap();
+    let faulty = |action| {
+        let at = Target { object: Some(vec![ObjectKind::Published]), ..Target::default() };
+        let faults = vec![Fault { id: "f".to_owned(), at, action }];
+        let plan = Plan { version: VERSION, seed: 1, faults };
+        let event = serde_json::json!({"run": "run", "round": 1});
+        store.with_faults(Some(Faults::new(Arc::new(plan), Function::Evaluate, &event, 128)))
+    };
+    for action in
+        [Action::Truncate { bytes: 20 }, Action::Truncate { bytes: 1 << 20 }, Action::BitFlip { bits: 500 }]
+    {
+        let error = faulty(action.clone()).get_sums(&key).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::ChecksumMismatch, "{action:?}");
+    }
+    // What is cut behind the header, its reader does not see.
+    assert_eq!(faulty(Action::Truncate { bytes: 1 }).get_sums(&key).await.unwrap(), small.sums);
 }
