@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What liars do to each aggregation: the digits on 10 peers, 0 to 4 of them under each attack. A cell is the accuracy on
-the held-out digits; a rule that is not made for so many liars among 10 is set to the most it bears.
+the held-out digits, and that of the same settings without a liar; a rule that is not made for so many liars among 10 is
+set to the most it bears.
 """
 
 import argparse
@@ -77,7 +78,8 @@ def column(command, folder, rule, liars, attacks, epochs):
         (folder / "faults.yaml").write_text(
             f"version: 1\nfaults:\n  - {{id: liars, at: {{peer: [{peers}]}}, {action}}}\n"
         )
-        cells[attack] = accuracy(stepgrad(command, folder, "rerun", run["run"], "--faults", "faults.yaml", "-o", "json"))
+        lied_to = accuracy(stepgrad(command, folder, "rerun", run["run"], "--faults", "faults.yaml", "-o", "json"))
+        cells[attack] = lied_to if lied_to.startswith("Stepgrad.") else f"{lied_to} of {cells[None]}"
     return cells
 
 
