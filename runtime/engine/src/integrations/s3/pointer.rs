@@ -1,6 +1,7 @@
 //! Finds the array that a JSON pointer leads to, in as much of an object as was read. What lies before it is passed
 //! over without being kept.
 
+use super::rows::after_blanks;
 use serde::de::IgnoredAny;
 
 /// Where the value begins that `tokens` lead to; `None` where it is not within `bytes` and the object goes on.
@@ -27,22 +28,18 @@ enum Stop {
 
 /// Where the member or element begins in the value at `place`, if it has it.
 fn step(bytes: &[u8], place: usize, token: &str) -> Result<Option<usize>, Stop> {
-    let (mut place, first) = next(bytes, place)?;
-    let mut index = 0_usize;
-    match first {
-        b'{' | b'[' => place += 1,
+    let (opening, first) = next(bytes, place)?;
+    let last = match first {
+        b'{' => b'}',
+        b'[' => b']',
         _ => return Ok(None),
+    };
+    let (mut place, byte) = next(bytes, opening + 1)?;
+    if byte == last {
+        return Ok(None);
     }
+    let mut index = 0_usize;
     loop {
-        let (at, byte) = next(bytes, place)?;
-        match byte {
-            b'}' | b']' => return Ok(None),
-            b',' => {
-                place = at + 1;
-                continue;
-            }
-            _ => place = at,
-        }
         let found = if first == b'{' {
             let (key, end): (String, usize) = value(bytes, place)?;
             let (colon, byte) = next(bytes, end)?;
@@ -58,16 +55,22 @@ fn step(bytes: &[u8], place: usize, token: &str) -> Result<Option<usize>, Stop> 
             return next(bytes, place).map(|(place, _)| Some(place));
         }
         let (_, end): (IgnoredAny, usize) = value(bytes, place)?;
-        place = end;
+        let (comma, byte) = next(bytes, end)?;
+        if byte == last {
+            return Ok(None);
+        }
+        if byte != b',' {
+            return Err(Stop::Fault(format!("a comma is missing at byte {comma}")));
+        }
+        place = comma + 1;
         index += 1;
     }
 }
 
 /// The first byte from `place` on that is not blank.
 fn next(bytes: &[u8], place: usize) -> Result<(usize, u8), Stop> {
-    let rest = bytes.get(place..).unwrap_or_default();
-    let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-    rest.get(blank).map(|byte| (place + blank, *byte)).ok_or(Stop::More)
+    let place = after_blanks(bytes, place);
+    bytes.get(place).map(|byte| (place, *byte)).ok_or(Stop::More)
 }
 
 /// The value that begins at `place`, and where it ends.
@@ -106,7 +109,15 @@ mod tests {
         for pointer in ["/e", "/a/b/9", "/a/b/x", "/a/x/y"] {
             assert!(at(text, pointer).unwrap_err().contains("leads nowhere"), "{pointer}");
         }
-        for broken in ["{\"a\" 1}", "{\"b\": ,", "{\"b\": 1"] {
+        for broken in [
+            "{\"a\" 1}",
+            "{\"b\": ,",
+            "{\"b\": 1",
+            "{\"b\": 1 \"a\": [1]}",
+            "{,\"a\": [1]}",
+            "{\"b\": 1,, \"a\": [1]}",
+            "{\"b\": 1], \"a\": [1]}",
+        ] {
             assert!(at(broken, "/a").unwrap_err().contains("not JSON"), "{broken}");
         }
     }

@@ -35,7 +35,7 @@ pub(super) fn take(format: &Format, part: &Part<'_>, headers: Option<&[String]>)
         return Ok(Taken::default());
     }
     match format {
-        Format::Json(_) => array(part),
+        Format::Json(pointer) => array(part, pointer.is_empty()),
         Format::JsonLines => lines(part),
         Format::Csv(csv) => values(csv, part, headers),
         Format::Inventory | Format::Listing | Format::Flattened(_) => {
@@ -48,17 +48,14 @@ fn after_mark(part: &Part<'_>) -> usize {
     if part.is_first && part.bytes.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 }
 }
 
-fn array(part: &Part<'_>) -> Result<Taken, String> {
+/// Elements of an array, each with the comma after it: so a part begins with the array's bracket or with an element.
+fn array(part: &Part<'_>, is_whole: bool) -> Result<Taken, String> {
+    let not_json = |what: &str| Err(format!("the object is not JSON: {what}"));
     let mut place = after_mark(part);
     let mut taken = Taken::default();
-    let skip = |mut place: usize| {
-        while part.bytes.get(place).is_some_and(u8::is_ascii_whitespace) {
-            place += 1;
-        }
-        place
-    };
+    let mut may_end = part.is_first;
     if part.is_first {
-        place = skip(place);
+        place = after_blanks(part.bytes, place);
         match part.bytes.get(place) {
             Some(b'[') => place += 1,
             None if !part.at_end => return Ok(taken),
@@ -67,38 +64,54 @@ fn array(part: &Part<'_>) -> Result<Taken, String> {
         taken.consumed = place;
     }
     while taken.items.len() < MOST {
-        place = skip(place);
-        match part.bytes.get(place) {
-            Some(b']') => {
-                taken.consumed = place + 1;
-                taken.done = true;
-                break;
+        place = after_blanks(part.bytes, place);
+        let mut item = None;
+        if !may_end || part.bytes.get(place) != Some(&b']') {
+            let rest = part.bytes.get(place..).unwrap_or_default();
+            let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<Value>();
+            match values.next() {
+                None => break,
+                Some(Err(error)) if error.is_eof() && !part.at_end => break,
+                Some(Err(error)) => return not_json(&error.to_string()),
+                Some(Ok(value)) => item = Some(value),
             }
-            Some(b',') => place = skip(place + 1),
-            Some(_) => {}
-            None => break,
+            place = after_blanks(part.bytes, place + values.byte_offset());
         }
-        let rest = part.bytes.get(place..).unwrap_or_default();
-        let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<Value>();
-        let next = values.next();
-        let end = place + values.byte_offset();
-        match next {
+        match part.bytes.get(place) {
             // A number at the end of the part may go on in the next.
-            Some(Ok(_)) if end >= part.bytes.len() && !part.at_end => break,
-            Some(Ok(value)) => {
-                taken.items.push(value);
-                place = end;
-                taken.consumed = end;
-            }
             None => break,
-            Some(Err(error)) if error.is_eof() && !part.at_end => break,
-            Some(Err(error)) => return Err(format!("the object is not JSON: {error}")),
+            Some(b',') => {}
+            Some(b']') if !is_whole => taken.done = true,
+            Some(b']') => {
+                if after_blanks(part.bytes, place + 1) < part.bytes.len() {
+                    return not_json("something follows the array");
+                }
+                // What follows is in the next part, which has to begin with an element.
+                if !part.at_end {
+                    break;
+                }
+                taken.done = true;
+            }
+            Some(_) => return not_json("between two elements there is no comma"),
+        }
+        place += 1;
+        taken.items.extend(item);
+        taken.consumed = place;
+        may_end = false;
+        if taken.done {
+            return Ok(taken);
         }
     }
-    if part.at_end && !taken.done && taken.items.len() < MOST {
-        return Err("the object is not JSON: the array does not end".to_owned());
+    if part.at_end && taken.items.len() < MOST {
+        return not_json("the array does not end");
     }
     Ok(taken)
+}
+
+/// The first place from `place` on where there is something else than JSON's white space.
+pub(super) fn after_blanks(bytes: &[u8], place: usize) -> usize {
+    let rest = bytes.get(place..).unwrap_or_default();
+    place + rest.iter().take_while(|byte| b" \t\n\r".contains(byte)).count()
 }
 
 fn lines(part: &Part<'_>) -> Result<Taken, String> {
@@ -263,9 +276,30 @@ mod tests {
 
     #[test]
     fn what_is_not_the_format_is_refused() {
-        for bad in ["{\"a\": 1}", "1", "[1, 2", "[1 x]", ""] {
-            assert!(read(&Format::Json(Vec::new()), bad, 100).is_err(), "{bad}");
+        let bad = [
+            "{\"a\": 1}",
+            "1",
+            "[1, 2",
+            "[1 x]",
+            "",
+            "[1 2]",
+            "[\"a\"\"b\"]",
+            "[,1]",
+            "[1,,2]",
+            "[1,]",
+            "[,]",
+        ];
+        let after = ["[1] x", "[1]]", "[1],", "[] []", "[1]\u{c}", "[1]        2"];
+        for bad in bad.into_iter().chain(after) {
+            for length in 1..=bad.len().max(1) {
+                let read = read(&Format::Json(Vec::new()), bad, length);
+                assert!(read.is_err(), "{bad} by {length}: {read:?}");
+            }
         }
+        // What follows an array within an object is not looked at.
+        let part = Part { bytes: b"[1, 2], \"more\"", is_first: true, at_end: true };
+        let taken = take(&Format::Json(vec!["a".to_owned()]), &part, None).unwrap();
+        assert_eq!((taken.items, taken.done), (vec![json!(1), json!(2)], true));
         assert!(read(&Format::JsonLines, "{\"a\": 1}\n{", 100).is_err());
     }
 }
