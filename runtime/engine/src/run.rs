@@ -5,7 +5,7 @@ use crate::driver::durations::Durations;
 use crate::driver::live::{self, LiveError, LiveOptions, LiveResult};
 use crate::driver::virtual_time::{self, Functions, VirtualOptions, WithObjects};
 use crate::integrations::lambda::Invoke;
-use crate::integrations::s3::ObjectStore;
+use crate::integrations::s3::{ObjectStore, Readers};
 use crate::log::{Log, LogError, Opened};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -147,7 +147,7 @@ pub fn run_virtual(
         None => functions,
         Some(objects) => {
             let runtime = Builder::new_current_thread().enable_all().build().map_err(LiveError::Runtime)?;
-            with_objects = WithObjects { functions, objects, runtime };
+            with_objects = WithObjects { functions, objects, readers: Readers::default(), runtime };
             &mut with_objects
         }
     };

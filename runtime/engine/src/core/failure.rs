@@ -1,6 +1,7 @@
 //! What happens when a state fails: it is tried again, or the error is caught, or the scope fails with it.
 
 use super::engine::{Core, Here, Ready, within_limit};
+use super::event::TaskError;
 use super::execution::Status;
 use super::frame::{Activity, Frame};
 use super::history::{Details, EventType};
@@ -47,12 +48,8 @@ impl Failure {
     }
 
     pub(super) fn too_large(name: &str) -> Self {
-        Self::new(
-            "States.DataLimitExceeded",
-            format!(
-                "The state/task '{name}' returned a result with a size exceeding the maximum number of bytes service limit."
-            ),
-        )
+        let TaskError { error, cause } = too_large(name);
+        Self::of(Some(error), cause)
     }
 
     /// The engine contradicts itself.
@@ -66,6 +63,14 @@ impl Failure {
             "Cause": self.cause.as_deref().unwrap_or_default(),
         }))
     }
+}
+
+/// What is returned by the state or service `name` is larger than a payload may be.
+pub(crate) fn too_large(name: &str) -> TaskError {
+    let cause = format!(
+        "The state/task '{name}' returned a result with a size exceeding the maximum number of bytes service limit."
+    );
+    TaskError { error: "States.DataLimitExceeded".to_owned(), cause: Some(cause) }
 }
 
 impl Core {

@@ -36,6 +36,7 @@ pub use command::{Command, Invocation, ReplyShape};
 pub use engine::{Core, Stats};
 pub use event::{Event, TaskError, TaskId};
 pub use execution::{ExecutionId, ExecutionResult, Status};
+pub(crate) use failure::too_large;
 pub use history::{Details, EventType, HistoryEvent, Record};
 pub use objects::{Cursor, ObjectCall, ObjectReply, ObjectRequest, ObjectResult, Page};
 pub use recorded::{Recorded, count_redrive};

@@ -97,6 +97,12 @@ pub struct Cursor {
     /// The file of an inventory, from 0.
     #[serde(default)]
     pub file: usize,
+    /// Bytes to read for the page, where that is not as many as for the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<u64>,
+    /// Where the objects of a listing are read, the one that the page begins in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// The continuation token of a listing; where the objects of a listing are read, the last that is done with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,

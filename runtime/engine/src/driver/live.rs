@@ -11,7 +11,7 @@ use crate::core::{
 };
 use crate::integrations::lambda::Invoke;
 use crate::integrations::lambda_reply;
-use crate::integrations::s3::{self, ObjectStore};
+use crate::integrations::s3::{self, ObjectStore, Readers};
 use bytes::Bytes;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -163,6 +163,7 @@ pub fn start(options: LiveOptions) -> Result<Handle, LiveError> {
         result: None,
         invoke: options.invoke,
         objects: options.objects,
+        readers: Arc::default(),
         object_permits: Arc::new(Semaphore::new(OBJECTS_AT_ONCE)),
         object_calls: BTreeMap::new(),
         permits: Arc::new(Semaphore::new(options.max_concurrent_invocations.max(1))),
@@ -238,6 +239,7 @@ struct Run {
     result: Option<ExecutionResult>,
     invoke: Arc<dyn Invoke>,
     objects: Option<Arc<dyn ObjectStore>>,
+    readers: Arc<Readers>,
     object_permits: Arc<Semaphore>,
     /// Calls of S3 under way.
     object_calls: BTreeMap<(TaskId, u32), JoinHandle<()>>,
@@ -386,12 +388,12 @@ impl Run {
     }
 
     fn call_object(&mut self, ObjectCall { task, call, request }: ObjectCall) {
-        let (objects, permits, sender) =
-            (self.objects.clone(), Arc::clone(&self.object_permits), self.sender.clone());
+        let (objects, readers) = (self.objects.clone(), Arc::clone(&self.readers));
+        let (permits, sender) = (Arc::clone(&self.object_permits), self.sender.clone());
         let work = tokio::spawn(async move {
             // The semaphore is never closed.
             let Ok(_permit) = permits.acquire_owned().await else { return };
-            let result = s3::carry_out(objects.as_deref(), request).await;
+            let result = s3::carry_out(objects.as_deref(), &readers, request).await;
             // A run that has ended wants no replies.
             let _ = sender.send(News::Object(task, call, result)).await;
         });

@@ -16,7 +16,7 @@ use crate::core::{
 };
 use crate::integrations::lambda::{InvokeError, InvokeReply};
 use crate::integrations::lambda_reply;
-use crate::integrations::s3::{self, ObjectStore};
+use crate::integrations::s3::{self, ObjectStore, Readers};
 use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -60,6 +60,8 @@ pub struct WithObjects<'a> {
     pub functions: &'a mut dyn Functions,
     /// The objects.
     pub objects: Arc<dyn ObjectStore>,
+    /// What is open of them.
+    pub readers: Readers,
     /// What the store's own waiting is done by.
     pub runtime: Runtime,
 }
@@ -75,7 +77,7 @@ impl Functions for WithObjects<'_> {
 
     fn object(&mut self, request: ObjectRequest, now: Time) -> ObjectResult {
         self.objects.set_time(now);
-        self.runtime.block_on(s3::carry_out(Some(&*self.objects), request))
+        self.runtime.block_on(s3::carry_out(Some(&*self.objects), &self.readers, request))
     }
 }
 

@@ -128,7 +128,12 @@ fn etag() -> String {
 }
 
 impl ObjectStore for Objects {
-    fn get<'a>(&'a self, bucket: &'a str, key: &'a str) -> BoxFuture<'a, Result<Object, ObjectError>> {
+    fn get<'a>(
+        &'a self,
+        bucket: &'a str,
+        key: &'a str,
+        _: usize,
+    ) -> BoxFuture<'a, Result<Object, ObjectError>> {
         let body = self.body(bucket, key);
         let content_type = "binary/octet-stream".to_owned();
         Box::pin(async { Ok(Object { body: body?, etag: etag(), content_type, modified: 0 }) })

@@ -7,12 +7,13 @@ use std::time::Duration;
 use stepgrad_asl::Payload;
 use stepgrad_asl::program::{Format, S3Action};
 use stepgrad_engine::core::{ObjectReply, ObjectRequest, TaskError};
-use stepgrad_engine::integrations::s3::{ListQuery, ObjectStore, S3Endpoint, carry_out};
+use stepgrad_engine::integrations::s3::{ListQuery, ObjectStore, Readers, S3Endpoint, carry_out};
 
+/// For what never comes.
 const SOON: Duration = Duration::from_millis(200);
 
 async fn endpoint(objects: &[(&str, &str)]) -> S3Endpoint {
-    S3Endpoint::new(&server::start(objects).await).unwrap().with_patience(SOON)
+    S3Endpoint::new(&server::start(objects).await).unwrap()
 }
 
 #[tokio::test]
@@ -22,7 +23,7 @@ async fn objects_are_put_got_in_parts_and_listed() {
         store.put("b", "in/a b", Bytes::from_static(b"[1]"), Some("text/plain")).await.unwrap(),
         "\"new\""
     );
-    let object = store.get("b", "in/a b").await.unwrap();
+    let object = store.get("b", "in/a b", 3).await.unwrap();
     assert_eq!((&object.body[..], object.content_type.as_str()), (&b"[1]"[..], "text/plain"));
     assert_eq!((object.etag.as_str(), object.modified), ("\"e\"", 1_704_067_200_000));
     let part = store.range("b", "in/1", 3, 4).await.unwrap();
@@ -60,7 +61,7 @@ async fn readers_go_through_it() {
 async fn get(store: &S3Endpoint, bucket: &str, key: &str) -> TaskError {
     let arguments = Payload::new(json!({"Bucket": bucket, "Key": key}));
     let request = ObjectRequest::Action { action: S3Action::GetObject, arguments };
-    match carry_out(Some(store), request).await {
+    match carry_out(Some(store), &Readers::default(), request).await {
         Ok(ObjectReply::Output(output)) => panic!("{}", output.text()),
         Ok(other) => panic!("{other:?}"),
         Err(error) => error,
@@ -70,6 +71,7 @@ async fn get(store: &S3Endpoint, bucket: &str, key: &str) -> TaskError {
 #[tokio::test]
 async fn what_goes_wrong_has_the_names_of_the_sdk() {
     let store = endpoint(&[]).await;
+    let hasty = store.clone().with_patience(SOON);
     for (bucket, key, name, text) in [
         (
             "b",
@@ -84,7 +86,8 @@ async fn what_goes_wrong_has_the_names_of_the_sdk() {
         ("b", "slow", "S3.SdkClientException", "was silent for 0.2 s"),
         ("b", "silent", "S3.SdkClientException", "was silent for 0.2 s"),
     ] {
-        let error = get(&store, bucket, key).await;
+        let store = if ["slow", "silent"].contains(&key) { &hasty } else { &store };
+        let error = get(store, bucket, key).await;
         let cause = error.cause.unwrap_or_default();
         assert!(error.error == name && cause.contains(text), "{key}: {} {cause}", error.error);
     }
@@ -95,4 +98,27 @@ async fn what_goes_wrong_has_the_names_of_the_sdk() {
     let error = get(&S3Endpoint::new(&url).unwrap(), "b", "k").await;
     assert_eq!(error.error, "S3.SdkClientException");
     assert!(S3Endpoint::new("https://127.0.0.1").is_err());
+}
+
+#[tokio::test]
+async fn no_more_is_read_than_can_be_used() {
+    let store = endpoint(&[("long", &"x".repeat(262_145))]).await;
+    let words = "The state/task 'aws-sdk:s3' returned a result with a size exceeding";
+    for key in ["long", "longest", "endless"] {
+        let error = get(&store, "b", key).await;
+        let cause = error.cause.unwrap_or_default();
+        assert!(error.error == "States.DataLimitExceeded" && cause.starts_with(words), "{key}: {cause}");
+        assert_eq!(store.get("b", key, 9).await.unwrap_err().code, "TooLong", "{key}");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_knows_no_ranges_is_refused_unless_the_object_is_short() {
+    let store = endpoint(&[]).await;
+    let short = store.range("b", "whole", 0, 100).await.unwrap();
+    assert_eq!((&short.bytes[..], short.total), (&b"[1, 2]"[..], 6));
+    for (offset, length) in [(0, 3), (2, 3), (2, 100)] {
+        let error = store.range("b", "whole", offset, length).await.unwrap_err();
+        assert!(error.message.contains("has to know ranges"), "{error}");
+    }
 }

@@ -1,12 +1,14 @@
 //! An S3 Inventory: a manifest, and files of comma-separated values.
 
-use super::{cause, folder, items};
+use super::counting::{Counting, count};
+use super::{cause, folder, items, page};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use std::io::Write;
+use stepgrad_asl::Payload;
 use stepgrad_asl::program::Format;
-use stepgrad_engine::integrations::s3::S3Folder;
+use stepgrad_engine::integrations::s3::{Readers, S3Folder};
 
 /// By their names.
 type Objects<'a> = &'a [(&'a str, &'a [u8])];
@@ -61,7 +63,10 @@ async fn a_long_file_is_read_in_pages() {
         text
     });
     let file = packed(&text);
-    let (items, pages) = read(&[("manifest.json", manifest.as_bytes()), ("1.csv.gz", &file)]).await.unwrap();
+    let folder = folder(&[("manifest.json", manifest.as_bytes()), ("1.csv.gz", &file)]);
+    let store = Counting::new(folder.path());
+    let arguments = json!({"Bucket": "b", "Key": "manifest.json"});
+    let (items, pages) = items(&store, &Format::Inventory, &arguments).await.unwrap();
     assert_eq!((items.len(), pages), (rows, 3));
     assert!(
         items
@@ -69,6 +74,31 @@ async fn a_long_file_is_read_in_pages() {
             .enumerate()
             .all(|(row, item)| item["Size"].as_str().and_then(|size| size.parse().ok()) == Some(row))
     );
+    // The manifest for each page, the file once.
+    assert_eq!(count(&store.gets), 4);
+    // Somebody who has not read the pages before gets the same ones.
+    let (mut found, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = page(&store, &Readers::default(), &Format::Inventory, &arguments, cursor).await.unwrap();
+        found.extend(page.items.into_iter().map(Payload::into_value));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, items);
+}
+
+#[tokio::test]
+async fn a_file_may_be_packed_in_pieces_and_its_rows_have_a_bound() {
+    let manifest = manifest("CSV", &["1.csv.gz"]).to_string();
+    let pieces = [packed("source,a,1\nsour"), packed("ce,b,2\n")].concat();
+    let (items, _) = read(&[("manifest.json", manifest.as_bytes()), ("1.csv.gz", &pieces)]).await.unwrap();
+    assert_eq!(items.len(), 2);
+    assert_eq!(items[1], json!({"Bucket": "source", "Key": "b", "Size": "2"}));
+    let bomb = packed(&"x".repeat(3_000_000));
+    let cause = cause(read(&[("manifest.json", manifest.as_bytes()), ("1.csv.gz", &bomb)]).await);
+    assert!(cause.contains("a row is too long"), "{cause}");
 }
 
 #[tokio::test]
@@ -100,9 +130,10 @@ async fn a_manifest_that_is_changed_meanwhile_is_not_gone_on_with() {
     ]);
     let store = S3Folder::new(folder.path());
     let arguments = json!({"Bucket": "b", "Key": "manifest.json"});
-    let first = super::page(&store, &Format::Inventory, &arguments, None).await.unwrap();
+    let first = page(&store, &Readers::default(), &Format::Inventory, &arguments, None).await.unwrap();
     let other = manifest("CSV", &["1.csv", "3.csv"]).to_string();
     std::fs::write(folder.path().join("b/manifest.json"), other).unwrap();
-    let error = super::page(&store, &Format::Inventory, &arguments, first.next).await.unwrap_err();
+    let error =
+        page(&store, &Readers::default(), &Format::Inventory, &arguments, first.next).await.unwrap_err();
     assert!(error.cause.unwrap().contains("was changed while it was read"));
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 #![expect(clippy::disallowed_methods, reason = "makes the objects, and serves them")]
 
+mod counting;
 mod endpoint;
 mod inventory;
 mod reader;
@@ -14,7 +15,7 @@ use serde_json::Value;
 use stepgrad_asl::Payload;
 use stepgrad_asl::program::Format;
 use stepgrad_engine::core::{Cursor, ObjectReply, ObjectRequest, Page, TaskError};
-use stepgrad_engine::integrations::s3::{ObjectStore, carry_out};
+use stepgrad_engine::integrations::s3::{ObjectStore, Readers, carry_out};
 
 /// A folder with a bucket `b`.
 fn folder(objects: &[(&str, &[u8])]) -> tempfile::TempDir {
@@ -30,12 +31,14 @@ fn folder(objects: &[(&str, &[u8])]) -> tempfile::TempDir {
 
 async fn page(
     store: &dyn ObjectStore,
+    readers: &Readers,
     format: &Format,
     arguments: &Value,
     cursor: Option<Cursor>,
 ) -> Result<Page, TaskError> {
     let arguments = Payload::new(arguments.clone());
-    match carry_out(Some(store), ObjectRequest::Page { format: format.clone(), arguments, cursor }).await {
+    let request = ObjectRequest::Page { format: format.clone(), arguments, cursor };
+    match carry_out(Some(store), readers, request).await {
         Ok(ObjectReply::Page(page)) => Ok(page),
         Ok(other) => panic!("{other:?}"),
         Err(error) => Err(error),
@@ -48,9 +51,10 @@ async fn items(
     format: &Format,
     arguments: &Value,
 ) -> Result<(Vec<Value>, usize), TaskError> {
+    let readers = Readers::default();
     let (mut items, mut pages, mut cursor) = (Vec::new(), 0, None);
     loop {
-        let page = page(store, format, arguments, cursor.take()).await?;
+        let page = page(store, &readers, format, arguments, cursor.take()).await?;
         items.extend(page.items.into_iter().map(Payload::into_value));
         pages += 1;
         assert!(pages < 1_000, "the pages do not end");

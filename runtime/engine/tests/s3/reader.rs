@@ -1,10 +1,11 @@
 //! Readers that find items within objects: an array that a pointer leads to, and the objects of a listing.
 
+use super::counting::{Counting, count};
 use super::{cause, folder, items, page};
 use serde_json::{Value, json};
 use stepgrad_asl::program::{Csv, Format};
 use stepgrad_engine::core::TaskError;
-use stepgrad_engine::integrations::s3::S3Folder;
+use stepgrad_engine::integrations::s3::{Readers, S3Folder};
 
 fn pointer(text: &str) -> Format {
     Format::Json(text.split('/').skip(1).map(str::to_owned).collect())
@@ -88,6 +89,80 @@ async fn pages_end_within_and_between_objects_and_say_where_items_are_from() {
     let folder = folder(&[("in/a", b"[1, 2]"), ("in/b", b"[3]")]);
     let format = Format::Flattened(Box::new(pointer("")));
     let arguments = json!({"Bucket": "b", "Prefix": "in/"});
-    let page = page(&S3Folder::new(folder.path()), &format, &arguments, None).await.unwrap();
+    let page =
+        page(&S3Folder::new(folder.path()), &Readers::default(), &format, &arguments, None).await.unwrap();
     assert_eq!(page.sources, [(0, "S3://b/in/a".to_owned()), (2, "S3://b/in/b".to_owned())]);
+}
+
+#[tokio::test]
+async fn short_items_are_not_read_again_and_again() {
+    let numbers: Vec<usize> = (0..600_000).map(|number| number % 10).collect();
+    let array = serde_json::to_vec(&numbers).unwrap();
+    let lines: String = numbers.iter().map(|number| format!("{number}\n")).collect();
+    let csv = Format::Csv(Csv { delimiter: b',', headers: Some(vec!["n".to_owned()]) });
+    for (body, format) in
+        [(&array[..], pointer("")), (lines.as_bytes(), Format::JsonLines), (lines.as_bytes(), csv)]
+    {
+        let folder = folder(&[("k", body)]);
+        let store = Counting::new(folder.path());
+        let (found, _) = items(&store, &format, &json!({"Bucket": "b", "Key": "k"})).await.unwrap();
+        assert_eq!(found.len(), numbers.len());
+        let read = count(&store.bytes);
+        assert!(read < 4 * body.len() as u64, "{read} of {} bytes", body.len());
+    }
+}
+
+#[tokio::test]
+async fn parts_grow_again_when_items_do() {
+    let mut numbers: Vec<Value> = (0..500_000).map(|_| json!(1)).collect();
+    numbers.extend((0..3_000).map(|_| json!("x".repeat(1_000))));
+    let body = serde_json::to_vec(&numbers).unwrap();
+    let folder = folder(&[("k", &body)]);
+    let store = Counting::new(folder.path());
+    let (found, pages) = items(&store, &pointer(""), &json!({"Bucket": "b", "Key": "k"})).await.unwrap();
+    assert_eq!(found, numbers);
+    assert!(pages < 150 && count(&store.bytes) < 4 * body.len() as u64, "{pages}");
+}
+
+#[tokio::test]
+async fn an_object_of_a_listing_is_read_on_without_another_listing() {
+    let long: Vec<String> = (0..40).map(|number| number.to_string().repeat(50_000)).collect();
+    let long = serde_json::to_vec(&long).unwrap();
+    let folder = folder(&[("in/1", &long), ("in/2", b"[1]")]);
+    let store = Counting::new(folder.path());
+    let format = Format::Flattened(Box::new(pointer("")));
+    let (found, pages) = items(&store, &format, &json!({"Bucket": "b", "Prefix": "in/"})).await.unwrap();
+    assert!(found.len() == 41 && pages > 3, "{pages}");
+    assert_eq!((count(&store.lists), count(&store.etags)), (2, 0));
+}
+
+#[tokio::test]
+async fn a_page_of_many_objects_is_bounded_by_bytes_too() {
+    let body = format!("[\"{}\"]", "x".repeat(300_000));
+    let names: Vec<String> = (0..30).map(|number| format!("in/{number:02}")).collect();
+    let objects: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), body.as_bytes())).collect();
+    let (found, pages) = flattened(&objects, pointer("")).await.unwrap();
+    assert_eq!(found.len(), 30);
+    assert!(pages >= 7, "{pages}");
+}
+
+#[tokio::test]
+async fn the_etags_of_a_listing_are_those_of_its_objects() {
+    let folder = folder(&[("in/1", b"one")]);
+    let store = Counting::new(folder.path());
+    let (found, _) = items(&store, &Format::Listing, &json!({"Bucket": "b"})).await.unwrap();
+    assert_eq!(found[0]["Etag"], "\"f97c5d29941bfb1b2fdab0874906ab82\"");
+    assert_eq!(count(&store.etags), 1);
+}
+
+#[tokio::test]
+async fn what_is_nearly_json_is_refused() {
+    for body in ["[1 2]", "[\"a\"\"b\"]", "[,1]", "[1,]", "[1] 2", "[1]]"] {
+        let cause = cause(pointed(body, "").await);
+        assert!(cause.contains("the object is not JSON"), "{body}: {cause}");
+    }
+    // Blanks may follow, of any length up to that of an item.
+    let body = format!("[1, 2]{}", " ".repeat(3 * 1_024 * 1_024));
+    assert_eq!(pointed(&body, "").await.unwrap().0, [json!(1), json!(2)]);
+    assert!(cause(pointed(&(body + "x"), "").await).contains("something follows"));
 }

@@ -53,6 +53,19 @@ async fn answer(State(objects): State<Objects>, request: Request) -> Response {
                 .chain(futures::stream::pending());
             ([("content-length", "100")], Body::from_stream(parts)).into_response()
         }
+        // As much as anybody takes.
+        (_, "endless") => {
+            let parts =
+                futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 4_096])));
+            Body::from_stream(parts).into_response()
+        }
+        // It says how long it is, and nothing more.
+        (_, "longest") => {
+            let nothing = futures::stream::pending::<Result<Bytes, std::io::Error>>();
+            ([("content-length", "1000000000000")], Body::from_stream(nothing)).into_response()
+        }
+        // Ranges are not known.
+        (_, "whole") => ([("etag", "\"e\"")], "[1, 2]").into_response(),
         // There is no answer at all.
         (_, "silent") => futures::future::pending().await,
         (&Method::PUT, key) => {

@@ -1,13 +1,14 @@
 //! `aws-sdk:s3` as a Task calls it: arguments in, the SDK's response out (AWS: Amazon S3 API reference, GetObject,
 //! PutObject, ListObjectsV2).
 
-use super::{ListQuery, ObjectStore, failed};
-use crate::core::TaskError;
+use super::{ListQuery, ObjectStore, TOO_LONG, failed};
+use crate::core::limits::MAX_PAYLOAD;
+use crate::core::{TaskError, too_large};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use stepgrad_asl::Payload;
 use stepgrad_asl::expression::timestamp;
-use stepgrad_asl::program::S3Action;
+use stepgrad_asl::program::{Resource, S3Action};
 
 pub(super) async fn call(
     store: &dyn ObjectStore,
@@ -24,7 +25,12 @@ pub(super) async fn call(
     let response = match action {
         S3Action::GetObject => {
             let key = required(arguments, "Key")?;
-            let object = store.get(bucket, key).await.map_err(|error| failed(&error))?;
+            // What is longer fails in any case.
+            let object =
+                store.get(bucket, key, MAX_PAYLOAD).await.map_err(|error| match error.code.as_str() {
+                    TOO_LONG => too_large(Resource::S3(action).service()),
+                    _ => failed(&error),
+                })?;
             json!({
                 "AcceptRanges": "bytes",
                 "Body": String::from_utf8_lossy(&object.body),
@@ -61,6 +67,7 @@ pub(super) async fn call(
                 start_after: optional(arguments, "StartAfter")?.map(str::to_owned),
                 token: optional(arguments, "ContinuationToken")?.map(str::to_owned),
                 max_keys,
+                etags: true,
             };
             listing(store, bucket, &query).await?
         }

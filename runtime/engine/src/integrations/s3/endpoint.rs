@@ -2,11 +2,11 @@
 //! (AWS: Amazon S3 API reference).
 
 use super::super::endpoint::{EndpointError, base, chain};
-use super::{ListQuery, Listed, Listing, Object, ObjectError, ObjectStore, Range};
+use super::{ListQuery, Listed, Listing, Object, ObjectError, ObjectStore, Range, TOO_LONG};
 use bytes::{Bytes, BytesMut};
 use chrono::DateTime;
 use futures::future::BoxFuture;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::header::HeaderMap;
 use hyper::{Method, Request};
 use hyper_util::client::legacy::Client;
@@ -15,8 +15,8 @@ use hyper_util::rt::TokioExecutor;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// A body beyond this is not read.
-const MAX_BODY: usize = 1_024 * 1_024 * 1_024;
+/// Bytes of an answer at the most that is no object: a listing of 1,000 names, or an error.
+const MAX_ANSWER: usize = 16 * 1_024 * 1_024;
 
 /// How long an endpoint may be silent, before its answer or within it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -79,8 +79,9 @@ impl S3Endpoint {
         path: &str,
         headers: &[(&str, &str)],
         body: Bytes,
+        limit: usize,
     ) -> Result<Answer, ObjectError> {
-        let mut request = Request::builder().method(method).uri(format!("{}/{path}", self.url));
+        let mut request = Request::builder().method(&method).uri(format!("{}/{path}", self.url));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -89,19 +90,36 @@ impl S3Endpoint {
             .patiently(self.client.request(request))
             .await?
             .map_err(|error| ObjectError::lost(chain(&error)))?;
-        let (head, body) = response.into_parts();
-        let mut body = Limited::new(body, MAX_BODY);
+        let (head, mut body) = response.into_parts();
+        // An error may be longer than the object that was asked for.
+        let limit = if head.status.is_success() { limit } else { MAX_ANSWER };
+        let length = head.headers.get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
+        if head.status.is_success()
+            && method != Method::HEAD
+            && length.is_some_and(|length: usize| length > limit)
+        {
+            return Err(ObjectError::too_long(limit));
+        }
         let mut bytes = BytesMut::new();
         while let Some(frame) = self.patiently(body.frame()).await? {
             let frame = frame
-                .map_err(|error| ObjectError::lost(format!("the answer was cut off: {}", chain(&*error))))?;
+                .map_err(|error| ObjectError::lost(format!("the answer was cut off: {}", chain(&error))))?;
             if let Ok(data) = frame.into_data() {
+                if bytes.len().saturating_add(data.len()) > limit {
+                    return Err(ObjectError::too_long(limit));
+                }
                 bytes.extend_from_slice(&data);
             }
         }
         let answer = Answer { status: head.status.as_u16(), headers: head.headers, body: bytes.freeze() };
         if head.status.is_success() { Ok(answer) } else { Err(refused(&answer)) }
     }
+}
+
+fn no_ranges() -> ObjectError {
+    ObjectError::lost(
+        "the endpoint answers with more than the part that was asked for: it has to know ranges",
+    )
 }
 
 fn object_path(bucket: &str, key: &str) -> String {
@@ -172,9 +190,14 @@ fn listing(body: &[u8]) -> Result<Listing, ObjectError> {
 }
 
 impl ObjectStore for S3Endpoint {
-    fn get<'a>(&'a self, bucket: &'a str, key: &'a str) -> BoxFuture<'a, Result<Object, ObjectError>> {
+    fn get<'a>(
+        &'a self,
+        bucket: &'a str,
+        key: &'a str,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Object, ObjectError>> {
         Box::pin(async move {
-            let answer = self.call(Method::GET, &object_path(bucket, key), &[], Bytes::new()).await?;
+            let answer = self.call(Method::GET, &object_path(bucket, key), &[], Bytes::new(), limit).await?;
             Ok(Object {
                 etag: answer.etag(),
                 content_type: answer.header("content-type").unwrap_or("binary/octet-stream").to_owned(),
@@ -195,26 +218,24 @@ impl ObjectStore for S3Endpoint {
             let end = offset.saturating_add(length.max(1)) - 1;
             let wanted = format!("bytes={offset}-{end}");
             let path = object_path(bucket, key);
-            match self.call(Method::GET, &path, &[("range", &wanted)], Bytes::new()).await {
+            let limit = usize::try_from(length).unwrap_or(usize::MAX);
+            let ranges = [("range", wanted.as_str())];
+            match self.call(Method::GET, &path, &ranges, Bytes::new(), limit).await {
                 Ok(answer) if answer.status == 206 => {
                     let total = answer.header("content-range").and_then(whole_length);
                     let total = total.unwrap_or(offset.saturating_add(answer.body.len() as u64));
                     Ok(Range { total, version: answer.etag(), bytes: answer.body })
                 }
-                // An endpoint that knows no ranges gives the whole object.
-                Ok(answer) => {
-                    let total = answer.body.len();
-                    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(total);
-                    let end = usize::try_from(end).unwrap_or(usize::MAX).saturating_add(1).min(total);
-                    Ok(Range {
-                        total: total as u64,
-                        version: answer.etag(),
-                        bytes: answer.body.slice(start..end),
-                    })
+                // The whole object, which is no longer than the part.
+                Ok(answer) if offset == 0 => {
+                    Ok(Range { total: answer.body.len() as u64, version: answer.etag(), bytes: answer.body })
                 }
+                // Each part would cost the whole object.
+                Ok(_) => Err(no_ranges()),
+                Err(error) if error.code == TOO_LONG => Err(no_ranges()),
                 // Nothing is left, or the object is empty.
                 Err(error) if error.status == 416 => {
-                    let head = self.call(Method::HEAD, &path, &[], Bytes::new()).await?;
+                    let head = self.call(Method::HEAD, &path, &[], Bytes::new(), MAX_ANSWER).await?;
                     Ok(Range { bytes: Bytes::new(), total: offset, version: head.etag() })
                 }
                 Err(error) => Err(error),
@@ -232,7 +253,8 @@ impl ObjectStore for S3Endpoint {
         Box::pin(async move {
             let kind = content_type.map(|kind| ("content-type", kind));
             let headers: Vec<(&str, &str)> = kind.into_iter().collect();
-            let answer = self.call(Method::PUT, &object_path(bucket, key), &headers, body).await?;
+            let answer =
+                self.call(Method::PUT, &object_path(bucket, key), &headers, body, MAX_ANSWER).await?;
             Ok(answer.etag())
         })
     }
@@ -257,7 +279,7 @@ impl ObjectStore for S3Endpoint {
                     let _ = write!(path, "&{name}={}", encoded(value, false));
                 }
             }
-            let answer = self.call(Method::GET, &path, &[], Bytes::new()).await?;
+            let answer = self.call(Method::GET, &path, &[], Bytes::new(), MAX_ANSWER).await?;
             listing(&answer.body)
         })
     }

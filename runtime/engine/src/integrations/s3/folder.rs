@@ -7,7 +7,6 @@ use super::{ListQuery, Listed, Listing, Object, ObjectError, ObjectStore, Range}
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use md5::{Digest, Md5};
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom, Write as _};
@@ -55,12 +54,18 @@ impl S3Folder {
         if metadata.is_file() { Ok((file, metadata)) } else { Err(ObjectError::known("NoSuchKey")) }
     }
 
-    fn read(&self, bucket: &str, key: &str) -> Result<Object, ObjectError> {
-        let (mut file, metadata) = self.open(bucket, key)?;
+    fn read(&self, bucket: &str, key: &str, limit: usize) -> Result<Object, ObjectError> {
+        let (file, metadata) = self.open(bucket, key)?;
+        let most = limit as u64;
         let mut body = Vec::new();
-        file.read_to_end(&mut body).map_err(|error| missing(&error))?;
+        if metadata.len() <= most {
+            file.take(most.saturating_add(1)).read_to_end(&mut body).map_err(|error| missing(&error))?;
+        }
+        if metadata.len() > most || body.len() > limit {
+            return Err(ObjectError::too_long(limit));
+        }
         Ok(Object {
-            etag: etag(&body),
+            etag: etag(&body[..]).map_err(|error| missing(&error))?,
             body: body.into(),
             content_type: "binary/octet-stream".to_owned(),
             modified: modified(&metadata),
@@ -98,39 +103,78 @@ impl S3Folder {
             let _ = fs::remove_file(&unfinished);
             ObjectError::lost(format!("the object {key} cannot be written: {error}"))
         })?;
-        Ok(etag(body))
+        etag(body).map_err(|error| missing(&error))
     }
 
     fn listing(&self, bucket: &str, query: &ListQuery) -> Result<Listing, ObjectError> {
         let folder = self.bucket(bucket)?;
-        let after = query.token.as_ref().max(query.start_after.as_ref());
+        let after = query.token.as_deref().max(query.start_after.as_deref());
         let most = query.max_keys.unwrap_or(MAX_KEYS).min(MAX_KEYS);
-        let mut keys = BTreeMap::new();
         let lost = |error: io::Error| ObjectError::lost(format!("the bucket cannot be listed: {error}"));
-        walk(&folder, "", &mut |key, path| {
-            if key.starts_with(&query.prefix) && after.is_none_or(|after| key > *after) {
-                keys.insert(key, path);
-                // One more than there can be says that there are more.
-                if keys.len() > most + 1 {
-                    keys.pop_last();
-                }
-            }
-        })
-        .map_err(lost)?;
-        let more = keys.len() > most;
-        let mut objects = Vec::with_capacity(keys.len().min(most));
-        for (key, path) in keys.into_iter().take(most) {
+        // One more than there can be says that there are more.
+        let mut search = Search { prefix: &query.prefix, after, most: most + 1, found: Vec::new() };
+        search.walk(&folder, "").map_err(lost)?;
+        let mut found = search.found;
+        let more = found.len() > most;
+        found.truncate(most);
+        let mut objects = Vec::with_capacity(found.len());
+        for (key, path) in found {
             let metadata = fs::metadata(&path).map_err(lost)?;
-            let body = fs::read(&path).map_err(lost)?;
-            objects.push(Listed {
-                key,
-                size: metadata.len(),
-                etag: etag(&body),
-                modified: modified(&metadata),
-            });
+            let etag =
+                if query.etags { File::open(&path).and_then(etag).map_err(lost)? } else { String::new() };
+            objects.push(Listed { key, size: metadata.len(), etag, modified: modified(&metadata) });
         }
         let next = objects.last().filter(|_| more).map(|object| object.key.clone());
         Ok(Listing { objects, next })
+    }
+}
+
+/// Finds the names of a bucket in their order, and no more than are wanted: what cannot hold any is not looked into.
+struct Search<'a> {
+    prefix: &'a str,
+    after: Option<&'a str>,
+    most: usize,
+    found: Vec<(String, PathBuf)>,
+}
+
+impl Search<'_> {
+    /// Whether a folder can hold wanted names; it is given as they begin, with its slash.
+    fn wants(&self, folder: &str) -> bool {
+        let fits = folder.starts_with(self.prefix) || self.prefix.starts_with(folder);
+        fits && self.after.is_none_or(|after| after < folder || after.starts_with(folder))
+    }
+
+    fn walk(&mut self, folder: &Path, name: &str) -> io::Result<()> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let Some(last) = entry.file_name().to_str().map(str::to_owned) else { continue };
+            let kind = entry.file_type()?;
+            let key = format!("{name}{last}");
+            if kind.is_dir() {
+                // As the names that are in it begin.
+                let key = key + "/";
+                entries.extend(self.wants(&key).then(|| (key, entry.path())));
+            } else if kind.is_file()
+                && !last.starts_with(UNFINISHED)
+                && key.starts_with(self.prefix)
+                && self.after.is_none_or(|after| *key > *after)
+            {
+                entries.push((key, entry.path()));
+            }
+        }
+        entries.sort_unstable();
+        for (key, path) in entries {
+            if self.found.len() >= self.most {
+                break;
+            }
+            if key.ends_with('/') {
+                self.walk(&path, &key)?;
+            } else {
+                self.found.push((key, path));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -146,29 +190,25 @@ fn inside(root: &Path, name: &str) -> Option<PathBuf> {
     name.split('/').all(fits).then(|| root.join(name))
 }
 
-fn walk(folder: &Path, prefix: &str, found: &mut impl FnMut(String, PathBuf)) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            walk(&entry.path(), &format!("{prefix}{name}/"), found)?;
-        } else if kind.is_file() && !name.starts_with(UNFINISHED) {
-            found(format!("{prefix}{name}"), entry.path());
+/// As S3 has it for objects that were written at once: the MD5 of the bytes.
+fn etag(mut bytes: impl Read) -> io::Result<String> {
+    let mut digest = Md5::new();
+    let mut buffer = [0; 16 * 1_024];
+    loop {
+        match bytes.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => digest.update(buffer.get(..read).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
-    Ok(())
-}
-
-/// As S3 has it for objects that were written at once: the MD5 of the bytes.
-fn etag(body: &[u8]) -> String {
     let mut text = String::from("\"");
-    for byte in Md5::digest(body) {
+    for byte in digest.finalize() {
         // Writing into a String cannot fail.
         let _ = write!(text, "{byte:02x}");
     }
     text.push('"');
-    text
+    Ok(text)
 }
 
 fn modified(metadata: &Metadata) -> i64 {
@@ -193,9 +233,14 @@ async fn blocking<T: Send + 'static>(
 }
 
 impl ObjectStore for S3Folder {
-    fn get<'a>(&'a self, bucket: &'a str, key: &'a str) -> BoxFuture<'a, Result<Object, ObjectError>> {
+    fn get<'a>(
+        &'a self,
+        bucket: &'a str,
+        key: &'a str,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Object, ObjectError>> {
         let (store, bucket, key) = (self.clone(), bucket.to_owned(), key.to_owned());
-        Box::pin(blocking(move || store.read(&bucket, &key)))
+        Box::pin(blocking(move || store.read(&bucket, &key, limit)))
     }
 
     fn range<'a>(
@@ -246,16 +291,82 @@ mod tests {
         for key in ["x/2", "x/1", "y"] {
             store.write("b", key, key.as_bytes()).unwrap();
         }
-        assert_eq!(&store.read("b", "x/1").unwrap().body[..], b"x/1");
+        assert_eq!(&store.read("b", "x/1", 3).unwrap().body[..], b"x/1");
         let range = store.read_range("b", "x/1", 1, 100).unwrap();
         assert_eq!((&range.bytes[..], range.total), (&b"/1"[..], 3));
-        let mut query = ListQuery { max_keys: Some(2), ..ListQuery::default() };
+        assert_eq!(store.read("b", "x/1", 2).unwrap_err().code, super::super::TOO_LONG);
+        let mut query = ListQuery { max_keys: Some(2), etags: true, ..ListQuery::default() };
         let first = store.listing("b", &query).unwrap();
         assert_eq!(first.next.as_deref(), Some("x/2"));
         query.token = first.next;
         let second = store.listing("b", &query).unwrap();
         assert_eq!((second.objects[0].key.as_str(), second.next), ("y", None));
         assert_eq!(second.objects[0].etag, "\"415290769594460e2e485922904f345d\"");
+    }
+
+    #[test]
+    fn the_names_of_every_query_come_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("b")).unwrap();
+        let store = S3Folder::new(folder.path());
+        let mut names =
+            ["a", "a.b", "a!/x", "b/a/c", "b/a.d", "b/b", "b-c", "bb/1", "bb/2/3", "c/d/e/f", "z"];
+        for name in names {
+            store.write("b", name, b"").unwrap();
+        }
+        names.sort_unstable();
+        let ends = ["", "a", "a/", "b", "b/", "b/a", "b/a/", "b/a/c", "bb", "bb/2/", "c/d/x", "d", "zz"];
+        for (prefix, after) in ends.iter().flat_map(|prefix| ends.iter().map(move |after| (*prefix, *after)))
+        {
+            let wanted = names.iter().filter(|name| name.starts_with(prefix) && **name > after);
+            let wanted: Vec<&str> = wanted.copied().collect();
+            for most in 1..4 {
+                let mut found = Vec::new();
+                let mut query = ListQuery {
+                    prefix: prefix.to_owned(),
+                    start_after: Some(after.to_owned()).filter(|after| !after.is_empty()),
+                    max_keys: Some(most),
+                    ..ListQuery::default()
+                };
+                loop {
+                    let listing = store.listing("b", &query).unwrap();
+                    assert!(listing.objects.len() <= most);
+                    found.extend(listing.objects.into_iter().map(|object| object.key));
+                    match listing.next {
+                        None => break,
+                        next => query.token = next,
+                    }
+                }
+                assert_eq!(found, wanted, "{prefix:?} after {after:?}, {most} at a time");
+            }
+        }
+    }
+
+    #[test]
+    fn folders_without_wanted_names_are_not_looked_into() {
+        let wants = |prefix: &str, after: &str, folder: &str| {
+            super::Search { prefix, after: Some(after), most: 1, found: Vec::new() }.wants(folder)
+        };
+        assert!(wants("a/b", "", "a/") && wants("a/b", "", "a/b/") && wants("a/b", "", "a/bc/d/"));
+        assert!(!wants("a/b", "", "b/") && !wants("a/b", "", "a/c/") && !wants("a/b/", "", "a/bc/"));
+        assert!(wants("", "m/n", "m/") && wants("", "m/n", "n/") && wants("", "m/n", "m/n/"));
+        assert!(!wants("", "m/n", "a/") && !wants("", "m/n", "m/a/"));
+    }
+
+    #[test]
+    fn objects_are_read_for_their_etags_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("b")).unwrap();
+        let store = S3Folder::new(folder.path());
+        let long: Vec<u8> = (0..100_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+        let etag = store.write("b", "long", &long).unwrap();
+        let query = ListQuery { etags: true, ..ListQuery::default() };
+        assert_eq!(store.listing("b", &query).unwrap().objects[0].etag, etag);
+        // More than any memory holds; it takes no place on the disk.
+        std::fs::File::create(folder.path().join("b/longest")).unwrap().set_len(1 << 40).unwrap();
+        let listing = store.listing("b", &ListQuery::default()).unwrap();
+        assert_eq!((listing.objects[1].size, listing.objects[1].etag.as_str()), (1 << 40, ""));
+        assert_eq!(store.read("b", "longest", 1 << 20).unwrap_err().code, super::super::TOO_LONG);
     }
 
     #[test]
@@ -267,9 +378,9 @@ mod tests {
             [("..", "x"), ("b", "../x"), ("b", "a/../../x"), ("b", "/x"), ("b/c", "x"), ("b", "")]
         {
             assert!(store.write(bucket, key, b"").is_err(), "{bucket} {key}");
-            assert!(store.read(bucket, key).is_err(), "{bucket} {key}");
+            assert!(store.read(bucket, key, 9).is_err(), "{bucket} {key}");
         }
-        assert_eq!(store.read("b", "none").unwrap_err().code, "NoSuchKey");
-        assert_eq!(store.read("c", "none").unwrap_err().code, "NoSuchBucket");
+        assert_eq!(store.read("b", "none", 9).unwrap_err().code, "NoSuchKey");
+        assert_eq!(store.read("c", "none", 9).unwrap_err().code, "NoSuchBucket");
     }
 }

@@ -17,18 +17,27 @@ mod rows;
 
 pub use endpoint::S3Endpoint;
 pub use folder::S3Folder;
+pub use inventory::Readers;
 
 use crate::core::{ObjectReply, ObjectRequest, ObjectResult, TaskError};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
+/// The code of an object that is longer than what was asked for; not one of S3's.
+const TOO_LONG: &str = "TooLong";
+
 /// A store of objects in buckets.
 pub trait ObjectStore: Send + Sync + 'static {
-    /// A whole object.
+    /// A whole object of up to `limit` bytes; of a longer one no more than that is read.
     ///
     /// # Errors
-    /// [`ObjectError`], e.g. `NoSuchKey`.
-    fn get<'a>(&'a self, bucket: &'a str, key: &'a str) -> BoxFuture<'a, Result<Object, ObjectError>>;
+    /// [`ObjectError`], e.g. `NoSuchKey`, or [`ObjectError::too_long`].
+    fn get<'a>(
+        &'a self,
+        bucket: &'a str,
+        key: &'a str,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Object, ObjectError>>;
 
     /// Up to `length` bytes of an object from `offset` on; none beyond its end.
     ///
@@ -106,6 +115,8 @@ pub struct ListQuery {
     pub token: Option<String>,
     /// Objects at the most, up to 1,000.
     pub max_keys: Option<usize>,
+    /// Whether the ETags are wanted: a store may have to read the objects for them.
+    pub etags: bool,
 }
 
 /// Some of a bucket's objects.
@@ -124,7 +135,7 @@ pub struct Listed {
     pub key: String,
     /// In bytes.
     pub size: u64,
-    /// With its quotes.
+    /// With its quotes; may be empty where [`ListQuery::etags`] is not set.
     pub etag: String,
     /// Milliseconds since 1970.
     pub modified: i64,
@@ -156,6 +167,16 @@ impl ObjectError {
         Self { code: code.to_owned(), message: message.to_owned(), status }
     }
 
+    /// The object has more than `limit` bytes, and is not read.
+    #[must_use]
+    pub fn too_long(limit: usize) -> Self {
+        Self {
+            code: TOO_LONG.to_owned(),
+            message: format!("the object has more than {limit} bytes"),
+            status: 0,
+        }
+    }
+
     /// There was no answer.
     #[must_use]
     pub fn lost(message: impl Into<String>) -> Self {
@@ -163,18 +184,22 @@ impl ObjectError {
     }
 }
 
-/// Does what the core asks for.
+/// Does what the core asks for. `readers` is what pages leave for those after them.
 ///
 /// # Errors
 /// [`TaskError`] with the names that AWS gives to S3's errors.
-pub async fn carry_out(store: Option<&dyn ObjectStore>, request: ObjectRequest) -> ObjectResult {
+pub async fn carry_out(
+    store: Option<&dyn ObjectStore>,
+    readers: &Readers,
+    request: ObjectRequest,
+) -> ObjectResult {
     let Some(store) = store else { return Err(nowhere()) };
     match request {
         ObjectRequest::Action { action, arguments } => {
             action::call(store, action, arguments.value()).await.map(ObjectReply::Output)
         }
         ObjectRequest::Page { format, arguments, cursor } => {
-            reader::page(store, &format, arguments.value(), cursor).await.map(ObjectReply::Page)
+            reader::page(store, readers, &format, arguments.value(), cursor).await.map(ObjectReply::Page)
         }
         ObjectRequest::Put { bucket, key, body } => {
             match store.put(&bucket, &key, body, Some("application/json")).await {

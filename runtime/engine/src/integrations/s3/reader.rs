@@ -1,23 +1,24 @@
 //! The items of a distributed Map (AWS: "ItemReader (Map)"), a page at a time: an object is read in parts and taken
 //! apart as far as a part goes, so that neither the object nor its items are ever held as a whole.
 
-use super::rows::{Part, Taken};
-use super::{ListQuery, ObjectStore, action, inventory, pointer, rows};
+use super::rows::{MOST, Part, Taken};
+use super::{ListQuery, ObjectStore, Readers, action, inventory, pointer, rows};
 use crate::core::{Cursor, Page, TaskError};
 use serde_json::{Value, json};
 use stepgrad_asl::Payload;
 use stepgrad_asl::program::Format;
 
-/// Items of a page at the most, where one is made of several objects.
-const MOST: usize = 4_096;
 /// Bytes that are read for a page.
 const PART: u64 = 1_024 * 1_024;
+/// Bytes that are read for a page at the least, where items are so short that a page of them is far from [`PART`].
+const LEAST_PART: u64 = 4_096;
 /// Bytes that are read for a page at the most, where an item is longer than [`PART`].
 const LONGEST_PART: u64 = 64 * 1_024 * 1_024;
 
 /// The items from `cursor` on, as many as a page holds.
 pub(super) async fn page(
     store: &dyn ObjectStore,
+    readers: &Readers,
     format: &Format,
     arguments: &Value,
     cursor: Option<Cursor>,
@@ -36,10 +37,12 @@ pub(super) async fn page(
             listing(store, bucket, prefix, cursor).await
         }
         Format::Inventory => {
-            inventory::page(store, bucket, action::required(arguments, "Key")?, cursor).await
+            inventory::page(store, readers, bucket, action::required(arguments, "Key")?, cursor).await
         }
         Format::Json(_) | Format::JsonLines | Format::Csv(_) => {
-            object(store, format, bucket, action::required(arguments, "Key")?, cursor).await
+            object(store, format, bucket, action::required(arguments, "Key")?, cursor)
+                .await
+                .map(|read| read.page)
         }
         Format::Flattened(format) => {
             let prefix = action::optional(arguments, "Prefix")?.unwrap_or_default();
@@ -48,23 +51,29 @@ pub(super) async fn page(
     }
 }
 
-/// What is in the objects of a listing, as many objects as fill a page. An object that is being read is the first
-/// after the last that is done with.
+/// What is in the objects of a listing, as many objects as fill a page. An object that is being read is named by the
+/// cursor, so that the objects need not be listed again for it.
 async fn flattened(
     store: &dyn ObjectStore,
     format: &Format,
     bucket: &str,
     prefix: &str,
-    cursor: Cursor,
+    mut cursor: Cursor,
 ) -> Result<Page, TaskError> {
-    let Cursor { offset, version, headers, after, .. } = cursor;
+    let mut page = Page::new(Vec::new(), None);
+    let mut bytes = 0;
+    if let Some(key) = cursor.key.take() {
+        bytes += add(store, format, bucket, &key, cursor, &mut page).await?;
+        if page.next.is_some() {
+            return Ok(page);
+        }
+        cursor = Cursor { after: Some(key), ..Cursor::default() };
+    }
+    let mut after = cursor.after;
     let query = ListQuery { prefix: prefix.to_owned(), start_after: after.clone(), ..ListQuery::default() };
     let listing = store.list(bucket, &query).await.map_err(|error| unreadable(&error.to_string()))?;
-    let mut page = Page::new(Vec::new(), None);
-    let mut after = after;
-    let mut within = Cursor { offset, version, headers, ..Cursor::default() };
     for listed in listing.objects {
-        if page.items.len() >= MOST {
+        if page.items.len() >= MOST || bytes >= PART {
             page.next = Some(Cursor { after, ..Cursor::default() });
             return Ok(page);
         }
@@ -73,27 +82,44 @@ async fn flattened(
             continue;
         }
         // What consoles make so that a bucket seems to have folders.
-        if listed.key.ends_with('/') && listed.size == 0 {
-            after = Some(listed.key);
-            continue;
-        }
-        let part = object(store, format, bucket, &listed.key, std::mem::take(&mut within)).await;
-        let part = part.map_err(|error| {
-            let cause = error.cause.unwrap_or_default();
-            TaskError { cause: Some(format!("{}: {cause}", listed.key)), ..error }
-        })?;
-        if !part.items.is_empty() {
-            page.sources.push((page.items.len(), format!("S3://{bucket}/{}", listed.key)));
-            page.items.extend(part.items);
-        }
-        if let Some(next) = part.next {
-            page.next = Some(Cursor { after, ..next });
-            return Ok(page);
+        let is_folder = listed.key.ends_with('/') && listed.size == 0;
+        if !is_folder {
+            bytes += add(store, format, bucket, &listed.key, Cursor::default(), &mut page).await?;
+            if page.next.is_some() {
+                return Ok(page);
+            }
         }
         after = Some(listed.key);
     }
     page.next = listing.next.map(|_| Cursor { after, ..Cursor::default() });
     Ok(page)
+}
+
+/// Adds what an object holds from `cursor` on; how many of its bytes that were.
+async fn add(
+    store: &dyn ObjectStore,
+    format: &Format,
+    bucket: &str,
+    key: &str,
+    cursor: Cursor,
+    page: &mut Page,
+) -> Result<u64, TaskError> {
+    let read = object(store, format, bucket, key, cursor).await.map_err(|error| {
+        let cause = error.cause.unwrap_or_default();
+        TaskError { cause: Some(format!("{key}: {cause}")), ..error }
+    })?;
+    if !read.page.items.is_empty() {
+        page.sources.push((page.items.len(), format!("S3://{bucket}/{key}")));
+        page.items.extend(read.page.items);
+    }
+    page.next = read.page.next.map(|next| Cursor { key: Some(key.to_owned()), ..next });
+    Ok(read.bytes)
+}
+
+/// A page of an object, and how many of its bytes are in it.
+struct Read {
+    page: Page,
+    bytes: u64,
 }
 
 async fn object(
@@ -102,8 +128,9 @@ async fn object(
     bucket: &str,
     key: &str,
     cursor: Cursor,
-) -> Result<Page, TaskError> {
-    let mut length = PART;
+) -> Result<Read, TaskError> {
+    let first = cursor.length.unwrap_or(PART).clamp(LEAST_PART, PART);
+    let mut length = first;
     loop {
         let range = store
             .range(bucket, key, cursor.offset, length)
@@ -130,17 +157,21 @@ async fn object(
         if items.is_empty() && !done && !at_end {
             length = length.saturating_mul(8);
             if length > LONGEST_PART {
-                return Err(unreadable(&format!("an item of {key} is longer than {LONGEST_PART} bytes")));
+                return Err(unreadable(&format!("{LONGEST_PART} bytes of {key} do not hold a whole item")));
             }
             continue;
         }
+        let bytes = (skipped.unwrap_or_default() + consumed) as u64;
+        // What was read and not taken is read again: that shall not be more than what was taken.
+        let wanted = if items.len() >= MOST { bytes.saturating_mul(2) } else { first.saturating_mul(2) };
         let next = (!done).then(|| Cursor {
-            offset: cursor.offset + (skipped.unwrap_or_default() + consumed) as u64,
+            offset: cursor.offset + bytes,
             version: Some(range.version),
             headers,
+            length: Some(wanted.max(LEAST_PART)).filter(|wanted| *wanted < PART),
             ..Cursor::default()
         });
-        return Ok(Page::new(items.into_iter().map(Payload::new).collect(), next));
+        return Ok(Read { page: Page::new(items.into_iter().map(Payload::new).collect(), next), bytes });
     }
 }
 
@@ -150,7 +181,8 @@ async fn listing(
     prefix: &str,
     cursor: Cursor,
 ) -> Result<Page, TaskError> {
-    let query = ListQuery { prefix: prefix.to_owned(), token: cursor.after, ..ListQuery::default() };
+    let query =
+        ListQuery { prefix: prefix.to_owned(), token: cursor.after, etags: true, ..ListQuery::default() };
     let listing = store.list(bucket, &query).await.map_err(|error| unreadable(&error.to_string()))?;
     let items = listing.objects.iter().map(|object| {
         Payload::new(json!({

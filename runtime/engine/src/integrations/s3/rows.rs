@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use stepgrad_asl::program::{Csv, Format};
 
 /// Items of a page at the most.
-const MOST: usize = 4_096;
+pub(super) const MOST: usize = 4_096;
 
 /// A part of an object.
 pub(super) struct Part<'a> {
@@ -186,7 +186,7 @@ fn values(csv: &Csv, part: &Part<'_>, headers: Option<&[String]>) -> Result<Take
 }
 
 /// Rows may be shorter or longer than the first.
-pub(super) fn csv_reader(delimiter: u8, bytes: &[u8]) -> csv::Reader<&[u8]> {
+pub(super) fn csv_reader<R: std::io::Read>(delimiter: u8, bytes: R) -> csv::Reader<R> {
     csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(bytes)
 }
 
