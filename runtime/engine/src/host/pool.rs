@@ -234,28 +234,22 @@ impl Pool {
     ///
     /// A call that asks for a cold start ends those of its function that are idle.
     pub(super) fn place(&self, slot: &Slot, start: Start) -> Place {
-        if start == Start::Cold {
-            let mut state = self.state();
-            if state.closed {
-                return Place::Closed;
-            }
-            let of_function = |environment: &mut Arc<Environment>| environment.function == slot.function;
-            return Place::Cold { evicted: state.idle.extract_if(.., of_function).collect() };
-        }
         loop {
             let environment = {
                 let mut state = self.state();
                 if state.closed {
                     return Place::Closed;
                 }
-                match state.idle.iter().rposition(|environment| environment.function == slot.function) {
-                    Some(position) => state.idle.remove(position),
-                    None => {
-                        let running: usize = state.running.iter().sum();
-                        let over = (running + state.idle.len()).saturating_sub(self.max_concurrency);
-                        let over = over.min(state.idle.len());
-                        return Place::Cold { evicted: state.idle.drain(..over).collect() };
+                let of_function = |environment: &Arc<Environment>| environment.function == slot.function;
+                match (start, state.idle.iter().rposition(of_function)) {
+                    (Start::Any, Some(position)) => state.idle.remove(position),
+                    (Start::Cold, Some(_)) => {
+                        let own = state.idle.extract_if(.., |environment| of_function(environment));
+                        let mut evicted: Vec<_> = own.collect();
+                        evicted.extend(self.surplus(&mut state));
+                        return Place::Cold { evicted };
                     }
+                    (_, None) => return Place::Cold { evicted: self.surplus(&mut state) },
                 }
             };
             // Someone may have killed it while it was idle.
@@ -263,6 +257,13 @@ impl Pool {
                 return Place::Warm(environment);
             }
         }
+    }
+
+    /// Takes out what has been idle longest, as much as there is too much of for every slot to have a process.
+    fn surplus(&self, state: &mut State) -> Vec<Arc<Environment>> {
+        let running: usize = state.running.iter().sum();
+        let over = (running + state.idle.len()).saturating_sub(self.max_concurrency);
+        state.idle.drain(..over.min(state.idle.len())).collect()
     }
 
     /// A number for a new environment.
