@@ -48,6 +48,8 @@ use tally::{Shared, Tally};
 const KEEP_EVERY: Duration = Duration::from_secs(1);
 /// How long the end waits for function processes.
 const SHUTDOWN: Duration = Duration::from_secs(5);
+/// How long the end waits for events that were delivered twice, and which nobody else waits for.
+const DUPLICATES: Duration = Duration::from_secs(60);
 /// The machine that a run starts.
 const ROOT: &str = "train";
 
@@ -116,19 +118,20 @@ async fn carry_out(job: Job) -> Result<Run, Failure> {
     let host = host(functions::host(&bootstrap, at_work), functions, &logs, &observed, Arc::clone(&costs))?;
     let settings = Settings::default();
     let machines = machines(&index, &folder.join("bundle"), &settings, &host)?;
-    let invoke: Arc<dyn Invoke> = match plan {
+    let faulty = plan.map(|plan| {
+        let (firings, costs) = (Arc::clone(&firings), Arc::clone(&costs));
+        let strikes = Strikes::new(plan, move |fired| {
+            if fired.action == "duplicate" {
+                // The meter sees one call where two are made.
+                costs.called(fired.round.unwrap_or(0));
+            }
+            firings.fired(&fired);
+        });
+        Arc::new(Faulty::new(Arc::new(host.clone()), host.clone(), Arc::new(strikes)))
+    });
+    let invoke: Arc<dyn Invoke> = match &faulty {
         None => Arc::new(host.clone()),
-        Some(plan) => {
-            let (firings, costs) = (Arc::clone(&firings), Arc::clone(&costs));
-            let strikes = Strikes::new(plan, move |fired| {
-                if fired.action == "duplicate" {
-                    // The meter sees one call where two are made.
-                    costs.called(fired.round.unwrap_or(0));
-                }
-                firings.fired(&fired);
-            });
-            Arc::new(Faulty::new(Arc::new(host.clone()), host.clone(), Arc::new(strikes)))
-        }
+        Some(faulty) => Arc::clone(faulty) as Arc<_>,
     };
     let meter = Arc::new(Meter::new(invoke, Arc::clone(&costs)));
     progress.say(&format!(
@@ -157,6 +160,12 @@ async fn carry_out(job: Job) -> Result<Run, Failure> {
         ended = drive(options, interrupts) => ended,
         failure = keep_totals(&record, &mut run, &tally) => Err(failure),
     };
+    if let (Some(faulty), Ok(ended)) = (&faulty, &ended)
+        && ended.status != core::Status::Aborted
+    {
+        // One that takes longer is ended with the processes.
+        faulty.settle(DUPLICATES).await;
+    }
     progress.finish();
     // The processes are gone or were killed; one that the kernel does not let go must not hold up the end.
     let _ = tokio::time::timeout(SHUTDOWN, tally.host.shutdown()).await;

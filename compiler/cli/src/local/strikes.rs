@@ -14,7 +14,7 @@ pub(super) struct Strikes<F> {
 }
 
 impl<F: Fn(Fired) + Send + Sync + 'static> Strikes<F> {
-    /// `fired` is called before each fault happens.
+    /// `fired` is called when a fault happens, before it does.
     pub(super) fn new(plan: Plan, fired: F) -> Self {
         Self { plan, fired }
     }
@@ -35,16 +35,23 @@ impl<F: Fn(Fired) + Send + Sync + 'static> Strikes<F> {
 
 impl<F: Fn(Fired) + Send + Sync + 'static> Faults for Strikes<F> {
     fn due(&self, function: &str, payload: &Bytes, at_work: usize) -> Option<Due> {
-        // A function of a bundle is called by its ARN, which ends with its name.
-        let name = function.rsplit(':').next().unwrap_or(function);
-        let function = Function::from_name(name)?;
-        let event = serde_json::from_slice(payload).ok()?;
-        let call = Call::of(function, &event);
-        let fault = self.plan.first_beside(Where::Invocation, &call, at_work)?;
-        let due = Self::of(fault)?;
-        (self.fired)(Fired::in_call(fault, &call, None));
-        Some(due)
+        let call = call(function, payload)?;
+        Self::of(self.plan.first_beside(Where::Invocation, &call, at_work)?)
     }
+
+    fn happens(&self, function: &str, payload: &Bytes, at_work: usize) {
+        let Some(call) = call(function, payload) else { return };
+        if let Some(fault) = self.plan.first_beside(Where::Invocation, &call, at_work) {
+            (self.fired)(Fired::in_call(fault, &call, None));
+        }
+    }
+}
+
+fn call(function: &str, payload: &Bytes) -> Option<Call> {
+    // A function of a bundle is called by its ARN, which ends with its name.
+    let name = function.rsplit(':').next().unwrap_or(function);
+    let event = serde_json::from_slice(payload).ok()?;
+    Some(Call::of(Function::from_name(name)?, &event))
 }
 
 #[cfg(test)]
@@ -62,13 +69,18 @@ mod tests {
         let counted = Arc::clone(&fired);
         let strikes = Strikes::new(plan, move |_| *counted.lock().unwrap() += 1);
         let name = "arn:aws:lambda:us-east-1:123456789012:function:combine";
-        let due = strikes.due(name, &Bytes::from(event.to_owned()), at_work);
+        let payload = Bytes::from(event.to_owned());
+        let due = strikes.due(name, &payload, at_work);
+        assert_eq!(*fired.lock().unwrap(), 0, "it is due, and has not happened");
+        if due.is_some() {
+            strikes.happens(name, &payload, at_work);
+        }
         let fired = *fired.lock().unwrap();
         (due, fired)
     }
 
     #[test]
-    fn what_is_due_is_told() {
+    fn what_is_due_is_told_when_it_happens() {
         let event = r#"{"run":"r","round":1,"peer":2,"attempt":0}"#;
         assert_eq!(due(Action::ColdStart {}, event, 0), (Some(Due::ColdStart), 1));
         assert_eq!(due(Action::ColdStart {}, &event.replace(":2", ":3"), 0), (None, 0));
