@@ -1,5 +1,6 @@
 //! Executions: how one starts, by itself or as a task of another, and what the other is told of its end.
 
+use super::Time;
 use super::arn::machine_name;
 use super::engine::{Core, Here, Ready};
 use super::event::{TaskError, TaskId};
@@ -104,6 +105,8 @@ impl Core {
                 tasks: std::collections::BTreeMap::new(),
                 runs: std::collections::BTreeMap::new(),
                 awaited_by,
+                awaited_again: Vec::new(),
+                closed: false,
                 deadline,
                 timer,
             },
@@ -187,19 +190,40 @@ impl Core {
                 format!("{high:016x}-{low:016x}")
             }
         };
-        if self.names.contains_key(&format!("{}:{name}", machine.name)) {
-            let cause =
-                format!("Execution Already Exists: '{}'", self.settings.execution(&machine.name, &name));
-            return Err(Failure::new("StepFunctions.ExecutionAlreadyExistsException", cause));
-        }
         let waits = matches!(pattern, Pattern::Sync | Pattern::Sync2);
-        let awaited_by = waits.then_some(Awaiter::Task(task));
-        let id = self.start(Start::of_machine(&machine, &name, Payload::new(input), awaited_by));
-        let response = json!({
-            "ExecutionArn": self.settings.execution(&machine.name, &name),
-            "StartDate": timestamp::format(self.now),
-        });
+        let arn = self.settings.execution(&machine.name, &name);
+        let (id, since) = match self.names.get(&format!("{}:{name}", machine.name)).copied() {
+            None => {
+                let awaited_by = waits.then_some(Awaiter::Task(task));
+                (self.start(Start::of_machine(&machine, &name, Payload::new(input), awaited_by)), self.now)
+            }
+            Some(id) => match self.join(id, &input, waits.then_some(task)) {
+                Some(since) => (id, since),
+                None => {
+                    let cause = format!("Execution Already Exists: '{arn}'");
+                    return Err(Failure::new("StepFunctions.ExecutionAlreadyExistsException", cause));
+                }
+            },
+        };
+        let response = json!({"ExecutionArn": arn, "StartDate": timestamp::format(since)});
         Ok((id, Payload::new(response)))
+    }
+
+    /// An execution is asked for that has been started already: with the same input as one of a Standard machine that
+    /// still runs it is that one, for a task that waits too (AWS: API_StartExecution). When it was started.
+    fn join(&mut self, id: ExecutionId, input: &Value, task: Option<TaskId>) -> Option<Time> {
+        let running = self.executions.get_mut(&id)?;
+        let identity = &running.identity;
+        let is_same = identity.machine_type == MachineType::Standard && identity.input.value() == input;
+        if !is_same || running.closed {
+            return None;
+        }
+        match (task, running.awaited_by) {
+            (None, _) => {}
+            (Some(task), None) => running.awaited_by = Some(Awaiter::Task(task)),
+            (Some(task), Some(_)) => running.awaited_again.push(task),
+        }
+        Some(running.identity.started_at)
     }
 
     /// Tells the task that waits for an execution of its end, in the form of DescribeExecution.

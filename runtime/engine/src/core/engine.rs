@@ -584,9 +584,10 @@ impl Core {
                     at: self.now,
                 });
                 self.ready.push_back(Ready::Item { map, index, child: id, ended });
-                // Nobody can start one by its name: it need not be kept.
-                self.names.remove(&*execution.identity.key);
             }
+        }
+        for task in std::mem::take(&mut execution.awaited_again) {
+            self.tell(task, &execution.identity, status, output.as_ref(), error.as_deref(), cause.as_deref());
         }
         let result = ExecutionResult { status, output: output.map(Payload::into_value), error, cause };
         self.out.push(Command::Finished { execution: id, name: execution.identity.key.clone(), result });

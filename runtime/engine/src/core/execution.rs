@@ -113,6 +113,10 @@ pub(super) struct Execution {
     pub(super) runs: BTreeMap<u64, FrameId>,
     /// Who waits for this one.
     pub(super) awaited_by: Option<Awaiter>,
+    /// Tasks that asked for it when it ran already, and wait for it too.
+    pub(super) awaited_again: Vec<TaskId>,
+    /// It has ended, and stands only for its redrive.
+    pub(super) closed: bool,
     /// When it times out.
     pub(super) deadline: Option<Time>,
     pub(super) timer: Option<TimerKey>,

@@ -238,6 +238,7 @@ impl Core {
         }
         execution.tasks.clear();
         execution.runs.clear();
+        execution.closed = true;
         self.executions.insert(id, execution);
         for run in runs {
             self.cancel_task(id, &run);
@@ -310,6 +311,7 @@ impl Core {
         execution.deadline = timeout.map(|timeout| self.now.saturating_add(timeout));
         execution.timer = execution.deadline.map(|deadline| self.timers.set(deadline, Alarm::Execution(id)));
         execution.last_event = last;
+        execution.closed = false;
         let details = Details { redrive_count: Some(execution.identity.redrives), ..Details::default() };
         let event = self.record_after(id, last, EventType::ExecutionRedriven, details, None);
         let Some(execution) = self.executions.get_mut(&id) else { return };

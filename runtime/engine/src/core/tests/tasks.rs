@@ -94,3 +94,62 @@ fn the_time_in_a_drivers_queue_is_not_the_functions() {
     run.step(Event::TimersDue);
     assert_eq!(run.result("m:run").error.as_deref(), Some("States.Timeout"));
 }
+
+/// Three branches that start the same execution: one asks for its ARN, two wait for its end.
+fn thrice(second_input: &Value) -> [(&'static str, Value); 2] {
+    let start = |pattern: &str, input: &Value| {
+        let name = format!("S{pattern}");
+        json!({"StartAt": name, "States": {name: {"Type": "Task", "TimeoutSeconds": 60, "End": true,
+            "Resource": format!("arn:aws:states:::states:startExecution{pattern}"),
+            "Parameters": {"StateMachineArn": "child", "Name": "fixed", "Input": input}}}})
+    };
+    let same = json!({"x": 1});
+    let branches = [start(".sync:2", &same), start("", second_input), start(".sync", second_input)];
+    let child = json!({"StartAt": "T", "States": {"T": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke",
+        "Parameters": {"FunctionName": "good"}, "TimeoutSeconds": 10, "ResultSelector": {"y": 2}, "End": true}}});
+    [
+        (
+            "m",
+            json!({"StartAt": "P", "States": {"P": {"Type": "Parallel", "Branches": branches, "End": true}}}),
+        ),
+        ("child", child),
+    ]
+}
+
+#[test]
+fn a_name_with_the_same_input_is_the_execution_that_runs() {
+    let machines = thrice(&json!({"x": 1}));
+    let mut run = Simulation::start(&machines, json!({}), 1);
+    assert_eq!(run.waiting.len(), 1, "the child was started once");
+    let (id, _) = run.waiting.pop_first().unwrap();
+    run.now += 5_000;
+    run.step(Event::Replied { task: id, result: Ok(Payload::empty()) });
+    let output = run.result("m:run").output.clone().unwrap();
+    assert_eq!(output[0]["Output"], json!({"y": 2}));
+    assert_eq!(output[1]["ExecutionArn"], output[0]["ExecutionArn"]);
+    assert_eq!(output[2]["Output"], json!("{\"y\":2}"));
+    assert_eq!(output[0]["StopDate"], output[2]["StopDate"]);
+    // Wherever it is killed, it comes to the same.
+    for cut in 1..run.records.len() {
+        let recovered = Simulation::recovered(&machines, &run.records[..cut], run.now, 1).finish();
+        assert_eq!(recovered.result("m:run").status, Status::Succeeded, "after {cut} records");
+    }
+}
+
+#[test]
+fn a_name_with_another_input_or_of_an_execution_that_has_ended_exists_already() {
+    let run = Simulation::start(&thrice(&json!({"x": 2})), json!({}), 1);
+    let error = run.result("m:run").error.as_deref();
+    assert_eq!(error, Some("StepFunctions.ExecutionAlreadyExistsException"));
+    let start = |next: &Value| {
+        let mut state = json!({"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2", "TimeoutSeconds": 60,
+            "Parameters": {"StateMachineArn": "child", "Name": "fixed", "Input": {"x": 1}}});
+        state.as_object_mut().unwrap().extend(next.as_object().unwrap().clone());
+        state
+    };
+    let twice = json!({"StartAt": "A", "States": {"A": start(&json!({"Next": "B"})), "B": start(&json!({"End": true}))}});
+    let child = json!({"StartAt": "S", "States": {"S": {"Type": "Succeed"}}});
+    let run = Simulation::start(&[("m", twice), ("child", child)], json!({}), 1).finish();
+    let error = run.result("m:run").error.as_deref();
+    assert_eq!(error, Some("StepFunctions.ExecutionAlreadyExistsException"));
+}
