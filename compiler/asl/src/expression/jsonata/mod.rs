@@ -159,9 +159,9 @@ fn options() -> EvaluatorOptions {
 }
 
 fn thrown(error: &EvaluatorError) -> Failure {
-    // As recorded, without the name that the library adds.
     let message = error.message();
-    let message = message.split_once("non-function: ").map_or(message, |(_, _)| NOT_A_FUNCTION);
+    // As recorded, without the name that the library adds.
+    let message = if message.starts_with(NOT_A_FUNCTION) { NOT_A_FUNCTION } else { message };
     Failure::Thrown(message.to_owned())
 }
 
@@ -215,6 +215,12 @@ mod tests {
             matches!(value("$randomSeeded(1)", &json!({})), Err(Failure::Thrown(message)) if message == super::NOT_A_FUNCTION)
         );
         assert!(matches!(value("$eval('1')", &json!({})), Err(Failure::Thrown(_))));
+        // What a machine throws itself is told as it is.
+        let own = "$error('this is a non-function: x')";
+        assert_eq!(
+            value(own, &json!({})),
+            Err(Failure::Thrown("D3137: this is a non-function: x".to_owned()))
+        );
     }
 
     #[test]
