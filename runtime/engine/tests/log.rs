@@ -3,28 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 #![expect(clippy::disallowed_methods, reason = "the history is a file")]
 
+mod unattended;
+
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
-use stepgrad_asl::document::MachineType;
 use stepgrad_engine::core::{Invocation, Status};
 use stepgrad_engine::driver::durations::Table;
-use stepgrad_engine::integrations::lambda::{Invoke, InvokeError, InvokeReply};
+use stepgrad_engine::integrations::lambda::{InvokeError, InvokeReply};
 use stepgrad_engine::log::Log;
-use stepgrad_engine::run::{Definition, RunError, RunOptions, RunReport, run_virtual};
-
-struct Nobody;
-
-impl Invoke for Nobody {
-    fn invoke<'a>(
-        &'a self,
-        _: &'a str,
-        _: bytes::Bytes,
-    ) -> futures::future::BoxFuture<'a, Result<InvokeReply, InvokeError>> {
-        Box::pin(std::future::pending())
-    }
-}
+use stepgrad_engine::run::{RunError, RunReport, run_virtual};
 
 fn task(function: &str, next: &Value) -> Value {
     let mut task = json!({"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "TimeoutSeconds": 60,
@@ -38,20 +25,6 @@ fn go(log: &Log, broken: bool) -> (Result<RunReport, RunError>, Vec<String>) {
     let definition = json!({"StartAt": "A", "States": {
         "A": task("a", &json!({"Next": "W"})), "W": {"Type": "Wait", "Seconds": 604_800, "Next": "B"},
         "B": task("b", &json!({"End": true}))}});
-    let options = RunOptions {
-        definitions: BTreeMap::from([(
-            "main".to_owned(),
-            Definition { text: definition.to_string(), machine_type: MachineType::Standard },
-        )]),
-        root: "main".to_owned(),
-        execution_name: "execution".to_owned(),
-        input: json!({}),
-        seed: 0,
-        invoke: Arc::new(Nobody),
-        objects: None,
-        max_concurrent_invocations: 8,
-        trace: true,
-    };
     let mut called = Vec::new();
     let mut functions = |invocation: &Invocation| {
         called.push(invocation.function.clone());
@@ -65,7 +38,7 @@ fn go(log: &Log, broken: bool) -> (Result<RunReport, RunError>, Vec<String>) {
             request_id: "r".to_owned(),
         })
     };
-    let report = run_virtual(options, log, &Table::default(), &mut functions);
+    let report = run_virtual(unattended::options(&definition, None), log, &Table::default(), &mut functions);
     (report, called)
 }
 

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 #![expect(clippy::disallowed_methods, reason = "processes, files and /proc are what is tested")]
 
+mod rounds;
+
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -13,11 +15,9 @@ use std::process::Command;
 use std::sync::Arc;
 use stepgrad_asl::document::MachineType;
 use stepgrad_asl::program::Program;
-use stepgrad_engine::core::{Invocation, Recorded, Settings, Status};
-use stepgrad_engine::driver::durations::Profile;
+use stepgrad_engine::core::{Recorded, Settings, Status};
 use stepgrad_engine::driver::history::{HistoryFile, HistorySink};
 use stepgrad_engine::driver::live::{LiveOptions, start};
-use stepgrad_engine::driver::virtual_time::{DEFAULT_START, VirtualOptions, run};
 use stepgrad_engine::integrations::lambda::{Invoke, InvokeError, InvokeReply};
 use stepgrad_engine::integrations::s3::S3Folder;
 
@@ -44,34 +44,19 @@ fn peak(test: &str, folder: &Path, work: impl FnOnce(&Path)) -> Option<u64> {
     Some(line.trim().strip_suffix("kB").unwrap().trim().parse().unwrap())
 }
 
-fn program(definition: &Value) -> BTreeMap<String, Program> {
-    BTreeMap::from([(
-        "main".to_owned(),
-        Program::load(&definition.to_string(), MachineType::Standard).unwrap(),
-    )])
-}
-
-fn reply(payload: &'static str) -> InvokeReply {
-    InvokeReply {
-        payload: Bytes::from_static(payload.as_bytes()),
-        function_error: None,
-        executed_version: "$LATEST".to_owned(),
-        request_id: String::new(),
-    }
-}
-
 struct Empty;
 
 impl Invoke for Empty {
     fn invoke<'a>(&'a self, _: &'a str, _: Bytes) -> BoxFuture<'a, Result<InvokeReply, InvokeError>> {
-        Box::pin(async { Ok(reply("{}")) })
+        Box::pin(async {
+            Ok(InvokeReply {
+                payload: Bytes::from_static(b"{}"),
+                function_error: None,
+                executed_version: "$LATEST".to_owned(),
+                request_id: String::new(),
+            })
+        })
     }
-}
-
-fn call() -> Value {
-    json!({"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "TimeoutSeconds": 60,
-        "Parameters": {"FunctionName": "work", "Payload": {"item.$": "$"}}, "OutputPath": "$.Payload",
-        "End": true})
 }
 
 const ITEMS: usize = 100_000;
@@ -84,15 +69,18 @@ fn hundred_thousand(folder: &Path) {
     }
     std::fs::create_dir(folder.join("bucket")).unwrap();
     std::fs::write(folder.join("bucket/items.jsonl"), text).unwrap();
-    let machines = program(&json!({"StartAt": "All", "States": {"All": {
+    let call = json!({"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "TimeoutSeconds": 60,
+        "Parameters": {"FunctionName": "work", "Payload": {"item.$": "$"}}, "OutputPath": "$.Payload", "End": true});
+    let definition = json!({"StartAt": "All", "States": {"All": {
         "Type": "Map", "MaxConcurrency": 100, "End": true,
         "ItemReader": {"Resource": "arn:aws:states:::s3:getObject",
             "ReaderConfig": {"InputType": "JSONL"}, "Parameters": {"Bucket": "bucket", "Key": "items.jsonl"}},
         "ItemProcessor": {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
-            "StartAt": "Call", "States": {"Call": call()}},
-        "ResultWriter": {"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket": "bucket"}}}}}));
+            "StartAt": "Call", "States": {"Call": call}},
+        "ResultWriter": {"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket": "bucket"}}}}});
+    let main = Program::load(&definition.to_string(), MachineType::Standard).unwrap();
     let options = LiveOptions {
-        machines,
+        machines: BTreeMap::from([("main".to_owned(), main)]),
         root: "main".to_owned(),
         execution_name: "run".to_owned(),
         input: json!({}),
@@ -105,7 +93,8 @@ fn hundred_thousand(folder: &Path) {
         recover: None,
         shuffle: None,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    // As many threads as anywhere: each has memory of its own.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let result = runtime.block_on(async { start(options).unwrap().wait().await.unwrap() });
     assert_eq!(result.status, Status::Succeeded, "{result:?}");
     assert_eq!(result.stats.invocations, ITEMS as u64);
@@ -123,33 +112,8 @@ fn a_hundred_thousand_items_need_less_than_64_mib() {
 }
 
 /// Rounds of 200 calls in virtual time, or what is left of them.
-fn rounds(count: usize, history: &mut dyn HistorySink, recover: Option<Recorded>) -> u64 {
-    let machines = program(&json!({"StartAt": "Rounds", "States": {"Rounds": {
-        "Type": "Map", "Label": "rounds", "MaxConcurrency": 10, "ResultSelector": {}, "End": true,
-        "ItemProcessor": {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
-            "StartAt": "Items", "States": {
-                "Items": {"Type": "Pass", "Parameters": {"items": (0..200).collect::<Vec<_>>()}, "Next": "Each"},
-                "Each": {"Type": "Map", "ItemsPath": "$.items", "ResultSelector": {}, "Next": "Hour",
-                    "ItemProcessor": {"StartAt": "Call", "States": {"Call": call()}}},
-                "Hour": {"Type": "Wait", "Seconds": 3_600, "End": true}}}}}}));
-    let mut answer = |_: &Invocation| Ok(reply("{}"));
-    let result = run(VirtualOptions {
-        machines,
-        root: "main".to_owned(),
-        execution_name: "run".to_owned(),
-        input: json!((0..count).collect::<Vec<_>>()),
-        seed: 1,
-        settings: Settings::default(),
-        durations: &Profile::default(),
-        functions: &mut answer,
-        max_concurrent_invocations: 1_000,
-        history,
-        start: DEFAULT_START,
-        recover,
-    })
-    .unwrap();
-    assert_eq!(result.result.status, Status::Succeeded, "{:?}", result.result);
-    result.result.stats.invocations
+fn rounds_of_200(count: usize, history: &mut dyn HistorySink, recover: Option<Recorded>) -> u64 {
+    rounds::go(count, 200, history, recover).result.stats.invocations
 }
 
 #[test]
@@ -162,7 +126,7 @@ fn virtual_time_needs_no_more_for_ten_times_the_calls() {
         let peak = peak(test, folder.path(), |folder| {
             let count: usize = std::fs::read_to_string(folder.join("rounds")).unwrap().parse().unwrap();
             let mut file = HistoryFile::create(&folder.join("history.jsonl")).unwrap();
-            assert_eq!(rounds(count, &mut file, None), count as u64 * 200);
+            assert_eq!(rounds_of_200(count, &mut file, None), count as u64 * 200);
         });
         let Some(peak) = peak else { return };
         peaks.push(peak);
@@ -177,14 +141,14 @@ fn a_resumed_run_does_not_hold_its_history() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("history.jsonl");
     if std::env::var_os(FOLDER).is_none() {
-        rounds(250, &mut HistoryFile::create(&path).unwrap(), None);
+        rounds_of_200(250, &mut HistoryFile::create(&path).unwrap(), None);
         // Killed in the middle of the last line: the end of the execution is not in it.
         let bytes = std::fs::metadata(&path).unwrap().len();
         std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(bytes - 1).unwrap();
     }
     let peak = peak("a_resumed_run_does_not_hold_its_history", folder.path(), |folder| {
         let (recorded, mut file) = HistoryFile::reopen(&folder.join("history.jsonl")).unwrap();
-        assert_eq!(rounds(0, &mut file, Some(recorded)), 50_000);
+        assert_eq!(rounds_of_200(0, &mut file, Some(recorded)), 50_000);
     });
     let Some(peak) = peak else { return };
     let bytes = std::fs::metadata(&path).unwrap().len();

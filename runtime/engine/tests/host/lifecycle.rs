@@ -2,7 +2,6 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
 use serde_json::json;
 use stepgrad_engine::host::ProcessState;
@@ -27,9 +26,7 @@ async fn functions_end_with_a_host_that_is_killed() {
 
     host.kill().unwrap();
     host.wait().unwrap();
-    let begin = Instant::now();
     until(|| pids.iter().all(|pid| !is_alive(*pid)).then_some(())).await;
-    assert!(begin.elapsed().as_secs() < 10, "took {:?}", begin.elapsed());
 }
 
 /// One idle and one busy function, and then nothing: this host is going to be killed.

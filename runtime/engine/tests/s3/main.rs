@@ -9,6 +9,8 @@ mod endpoint;
 mod inventory;
 mod reader;
 mod server;
+#[path = "../unattended/mod.rs"]
+mod unattended;
 mod virtual_time;
 
 use serde_json::Value;

@@ -1,47 +1,18 @@
 //! Machines that read and write objects, in virtual time.
 
-use super::folder;
+use super::{folder, unattended};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use stepgrad_asl::document::MachineType;
 use stepgrad_engine::core::{Invocation, Status};
 use stepgrad_engine::driver::durations::{Call, Profile, Table};
-use stepgrad_engine::integrations::lambda::{Invoke, InvokeError, InvokeReply};
+use stepgrad_engine::integrations::lambda::InvokeError;
 use stepgrad_engine::integrations::s3::{ObjectStore, S3Folder};
 use stepgrad_engine::log::Log;
-use stepgrad_engine::run::{Definition, RunOptions, RunReport, run_virtual};
-
-struct Nobody;
-
-impl Invoke for Nobody {
-    fn invoke<'a>(
-        &'a self,
-        _: &'a str,
-        _: bytes::Bytes,
-    ) -> futures::future::BoxFuture<'a, Result<InvokeReply, InvokeError>> {
-        Box::pin(async { Err(InvokeError { error: "Nobody".to_owned(), cause: String::new() }) })
-    }
-}
+use stepgrad_engine::run::{RunReport, run_virtual};
 
 fn go(definition: &Value, objects: Option<Arc<dyn ObjectStore>>, log: &Log) -> RunReport {
-    let text = definition.to_string();
-    let options = RunOptions {
-        definitions: BTreeMap::from([(
-            "m".to_owned(),
-            Definition { text, machine_type: MachineType::Standard },
-        )]),
-        root: "m".to_owned(),
-        execution_name: "run".to_owned(),
-        input: json!({}),
-        seed: 3,
-        invoke: Arc::new(Nobody),
-        objects,
-        max_concurrent_invocations: 10,
-        trace: true,
-    };
     let mut functions = |_: &Invocation| Err(InvokeError { error: "E".to_owned(), cause: String::new() });
-    run_virtual(options, log, &Table::default(), &mut functions).unwrap()
+    run_virtual(unattended::options(definition, objects), log, &Table::default(), &mut functions).unwrap()
 }
 
 fn definition() -> Value {
