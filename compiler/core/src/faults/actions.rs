@@ -115,7 +115,7 @@ const JITTER: Field = with_default(
     "jitter_ms",
     Kind::Whole(0, LONGEST),
     Plain::Whole(0),
-    "And up to so many more, drawn for each call.",
+    "And up to so many more, drawn each time.",
 );
 
 /// Every action, by where it acts.
@@ -291,7 +291,7 @@ pub(super) const ACTIONS: &[Entry] = &[
     Entry {
         name: "free_rider",
         acts: Where::Gradient,
-        doc: "The peer publishes zeros without any work (of a model: where the round started).",
+        doc: "The peer publishes zeros, as one that does no work (of a model: where the round started). Its functions run all the same, and what it claims of its samples is right.",
         fields: &[],
     },
     Entry {

@@ -109,7 +109,8 @@ pub enum Action {
     Nan {},
     /// The labels of the peer's data are mirrored: class c becomes the last one − c.
     LabelFlip {},
-    /// The peer publishes zeros without any work (for a model: where the round started).
+    /// The peer publishes zeros, as one that does no work (for a model: where the round started). Its functions run
+    /// all the same, and what it claims of its samples is right.
     FreeRider {},
     /// The engine ends by SIGKILL once the events that are asked for stand in the history.
     KillEngine {
