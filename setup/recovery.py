@@ -59,6 +59,8 @@ def row(command, peers):
         again = json.loads(told.splitlines()[-1])
         lost = again["comparison"]["lost_peers"][0]
         rounds = again["comparison"]["rounds"]
+        # In the first of its two rounds every call has all its attempts; in the second the peer is asked once.
+        failed = [rounds[number - 1]["rerun"]["failures"] for number in (3, 4)]
         normal = sorted(pair["baseline"]["seconds"] for pair in rounds)[len(rounds) // 2]
         return [
             peers,
@@ -67,6 +69,7 @@ def row(command, peers):
             lost["rejoin_rounds"],
             f"{lost['rejoin_seconds']:.2f}",
             f"{normal:.2f}",
+            f"{failed[0]}, {failed[1]}",
             bound[1] if bound else "not told",
         ]
 
@@ -83,6 +86,7 @@ def main():
         "rounds to rejoin",
         "seconds to rejoin",
         "seconds of a normal round",
+        "failed calls in its two rounds",
         "bound, seconds",
     ]
     print("| " + " | ".join(head) + " |")

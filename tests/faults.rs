@@ -106,6 +106,32 @@ fn a_plain_rerun_is_the_same_and_expectations_that_fail_exit_with_4() {
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
 }
 
+/// Who is known to be dead is asked once a round whether it is back; the others' calls are as before.
+#[test]
+fn a_dead_peer_costs_one_call_a_round() {
+    let (folder, id) = baseline();
+    write(
+        folder.path(),
+        "version: 1\nfaults:\n  - {id: dead, at: {peer: 4, rounds: 2..5}, outage: {}}\n\
+         expect: {lost: {4: 2..5}, rejoined_within_rounds: 1}\n",
+    );
+    let told =
+        stepgrad(folder.path(), &["rerun", &id, "--faults", "faults.yaml", "-o", "json"]).exits(0).json();
+    let record = folder.path().join("runs").join(told["run"].as_str().unwrap());
+    let history = std::fs::read_to_string(record.join("history.jsonl")).unwrap();
+    let fired: Vec<Value> = history
+        .lines()
+        .filter(|line| line.contains(r#""fired":{"#))
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["fired"].clone())
+        .collect();
+    for round in 3..=5 {
+        let of_round: Vec<_> = fired.iter().filter(|fired| fired["round"] == round).collect();
+        assert_eq!(of_round.len(), 1, "{of_round:?}");
+        assert_eq!((&of_round[0]["function"], &of_round[0]["attempt"]), (&json!("heartbeat"), &json!(0)));
+    }
+    assert!(fired.iter().filter(|fired| fired["round"] == 2).count() >= 4, "every attempt of its batch");
+}
+
 #[test]
 fn a_wrong_fault_file_is_refused_at_its_lines_and_leaves_no_record() {
     let (folder, id) = baseline();

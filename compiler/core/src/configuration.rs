@@ -51,6 +51,7 @@ pub(crate) fn configuration(spec: &Spec, bounds: &Bounds) -> Training {
             signatures.public_keys.iter().filter_map(|key| key.parse().ok()).collect()
         }),
         quorum: spec.fault_tolerance.quorum.value,
+        gone_after_rounds: spec.fault_tolerance.gone_after_rounds.as_ref().map(|rounds| rounds.value),
         carriers: bounds.carriers,
         rounds_per_segment: bounds.rounds_per_segment,
         retain_rounds: Some(RETAIN_ROUNDS),

@@ -27,7 +27,7 @@ pub struct GradientEvent {
     pub batch: u32,
 }
 
-/// The event of `train`, `combine` and `reach`.
+/// The event of `train`, `combine`, `heartbeat` and `reach`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerEvent {
     /// The run.
@@ -218,6 +218,15 @@ pub struct WorkReply {
     pub loss: f64,
 }
 
+/// The reply of `heartbeat`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatReply {
+    /// The round that it is there for.
+    pub round: u32,
+    /// The peer.
+    pub peer: u32,
+}
+
 /// The reply of `membership`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MembershipReply {
@@ -283,6 +292,9 @@ pub struct RoundMetrics {
     pub view: u32,
     /// Peers lost in it, in their work or in the exchange, the first [`LOST_NAMED`].
     pub lost: Vec<Lost>,
+    /// Peers that are gone for good and were not called in it, the first [`LOST_NAMED`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<u32>,
     /// Peers that its exchange left out or found amiss, the first [`crate::anomaly::NAMED`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub anomalous: Vec<Anomaly>,

@@ -101,6 +101,9 @@ pub struct Range {
 pub struct Member {
     /// The peer.
     pub peer: u32,
+    /// Whether it was left out of the round before: it is asked whether it is there before it gets any work.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub probe: bool,
     /// Its batches of this round.
     #[serde(flatten)]
     pub batches: Batches,
@@ -251,7 +254,8 @@ mod tests {
         };
         let expected = [(3, 6), (7, 10), (11, 12)].map(|(first, last)| Range { first, last });
         assert_eq!(ranges, expected);
-        let members: Vec<_> = (1..=5).map(|peer| Member { peer, batches: Batches::None }).collect();
+        let members: Vec<_> =
+            (1..=5).map(|peer| Member { peer, probe: false, batches: Batches::None }).collect();
         let fanout = Fanout::carried(members.clone(), choice);
         assert_eq!(fanout.members().cloned().collect::<Vec<_>>(), members);
         assert_eq!(

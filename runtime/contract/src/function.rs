@@ -17,6 +17,8 @@ pub enum Function {
     Train,
     /// Averages one peer's batch gradients, weighted by samples, and publishes the average.
     Combine,
+    /// Tells that a peer is there which was left out of the round before, and that it can go on.
+    Heartbeat,
     /// Decides from the peers' reports who takes part in this round's exchange, and whether the quorum holds.
     Membership,
     /// Collects what all members published and updates one peer's replica.
@@ -33,12 +35,13 @@ pub enum Function {
 
 impl Function {
     /// Every function, in the order in which a run first calls them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Prepare,
         Self::Initialise,
         Self::Gradient,
         Self::Train,
         Self::Combine,
+        Self::Heartbeat,
         Self::Membership,
         Self::Synchronise,
         Self::Reach,
@@ -56,6 +59,7 @@ impl Function {
             Self::Gradient => "gradient",
             Self::Train => "train",
             Self::Combine => "combine",
+            Self::Heartbeat => "heartbeat",
             Self::Membership => "membership",
             Self::Synchronise => "synchronise",
             Self::Reach => "reach",

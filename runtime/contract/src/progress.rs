@@ -62,8 +62,24 @@ pub struct Progress {
     /// The view of the members that the exchange was settled in: where the replicas are.
     #[serde(default = "view::first", skip_serializing_if = "view::is_first")]
     pub view: u32,
+    /// Peers that were left out of this round and may come back, ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub away: Vec<Away>,
+    /// Peers that are not called any more, ascending: they have said that they leave, or were away for as many rounds
+    /// as the training waits for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<u32>,
     /// Why the training ends here, if it does.
     pub stop: Option<Stop>,
+}
+
+/// A peer that was left out of a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Away {
+    /// The peer.
+    pub peer: u32,
+    /// The first round without it; it was in none since.
+    pub since: u32,
 }
 
 impl Progress {
@@ -84,6 +100,8 @@ impl Progress {
             replica: String::new(),
             holders: Vec::new(),
             view: view::FIRST,
+            away: Vec::new(),
+            gone: Vec::new(),
             stop: None,
         }
     }

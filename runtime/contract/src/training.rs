@@ -56,6 +56,9 @@ pub struct Training {
     pub public_keys: Option<Vec<PublicKey>>,
     /// Members at the least for a round to count.
     pub quorum: u32,
+    /// Rounds in a row without a peer after which it is not called any more; absent for never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_after_rounds: Option<u32>,
     /// How the fan-out is carried, by its size.
     pub carriers: Carriers,
     /// Rounds of one `segment` execution at the most, so that its history stays in bounds.

@@ -5,9 +5,10 @@ mod driver;
 
 use driver::{Driver, RUN, training};
 use serde_json::json;
+use stepgrad_contract::events::RoundMetrics;
 use stepgrad_contract::faults::{Action, Fault, ObjectKind, Operation, Plan, Set, Target, VERSION};
 use stepgrad_contract::training::{Algorithm, Data, Every, Optimizer, Synthetic, Topology, Training};
-use stepgrad_contract::{ErrorKind, Function};
+use stepgrad_contract::{ErrorKind, Function, keys};
 
 const MOMENTUM: Optimizer =
     Optimizer::Sgd { learning_rate: 0.1, momentum: 0.9, weight_decay: 0.0, nesterov: false };
@@ -158,6 +159,61 @@ async fn a_peer_that_is_not_there_says_so() {
                 Err(error) if there => assert_eq!(error.kind, ErrorKind::ObjectMissing),
                 Err(error) => assert_eq!((error.kind, error.kind.is_retryable()), (kind, false)),
             }
+        }
+    }
+}
+
+fn of_peer(rounds: impl IntoIterator<Item = u32>, action: Action) -> Plan {
+    let (peer, round) = (Some(Set::of([4])), Some(Set::of(rounds)));
+    plan(vec![(Target { peer, round, ..Target::default() }, action)])
+}
+
+/// A run's rounds, each with its lost peers and those that are gone.
+async fn told(training: &Training, plan: &Plan) -> Vec<(u32, Vec<String>, Vec<u32>)> {
+    let mut driver = Driver::with_faults(training.clone(), plan).await;
+    let (rounds, _) = driver.run().await.unwrap();
+    let of = |metrics: &RoundMetrics| {
+        let lost = metrics.lost.iter().map(ToString::to_string).collect();
+        (metrics.members, lost, metrics.gone.clone())
+    };
+    rounds.iter().map(|round| of(&round.metrics)).collect()
+}
+
+#[tokio::test]
+async fn a_peer_that_leaves_is_not_called_again() {
+    for training in kinds() {
+        let training = Training { epochs: 5, ..training };
+        let told = told(&training, &of_peer(2..=100, Action::Leave {})).await;
+        assert_eq!(told[0], (4, vec![], vec![]));
+        assert_eq!(told[1], (3, vec!["peer 4 (Stepgrad.PeerLeft)".to_owned()], vec![]));
+        assert!(told.len() > 3 && told[2..].iter().all(|round| *round == (3, vec![], vec![4])), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_is_away_for_too_long_is_gone() {
+    let absent = || vec!["peer 4 (Stepgrad.PeerAbsent)".to_owned()];
+    for training in kinds() {
+        // There again in round 4, when nobody asks any more.
+        let training = Training { epochs: 5, gone_after_rounds: Some(2), ..training };
+        let told = told(&training, &of_peer(4..=100, Action::Join {})).await;
+        assert_eq!(told[..3], [(3, absent(), vec![]), (3, absent(), vec![]), (3, vec![], vec![4])]);
+        assert!(told[3..].iter().all(|round| *round == (3, vec![], vec![4])), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_peer_joins_with_the_parameters_of_a_survivor() {
+    for training in kinds() {
+        let training = Training { epochs: 5, gone_after_rounds: Some(3), retain_rounds: None, ..training };
+        let mut driver = Driver::with_faults(training.clone(), &of_peer(3..=100, Action::Join {})).await;
+        let (rounds, _) = driver.run().await.unwrap();
+        let members: Vec<u32> = rounds.iter().map(|round| round.metrics.members).collect();
+        assert_eq!(members[..4], [3, 3, 4, 4]);
+        assert!(rounds.iter().skip(2).all(|round| round.metrics.lost.is_empty()));
+        if training.topology == Topology::PeerToPeer {
+            let replica = |peer| std::fs::read(driver.path(&keys::replica(RUN, 3, peer))).unwrap();
+            assert_eq!(replica(4), replica(1));
         }
     }
 }

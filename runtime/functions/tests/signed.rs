@@ -12,6 +12,7 @@ use std::path::Path;
 use stepgrad_contract::aggregation::Aggregation;
 use stepgrad_contract::anomaly::Why;
 use stepgrad_contract::digest::sha256;
+use stepgrad_contract::faults::{Action, Fault, Plan, Set, Target};
 use stepgrad_contract::signing::{PrivateKey, Signature};
 use stepgrad_contract::tensors::{Tensor, TensorFile};
 use stepgrad_contract::training::{Algorithm, Every, Optimizer, Topology, Training};
@@ -33,6 +34,11 @@ fn signed(training: Training) -> Training {
 /// A driver with the private keys of all peers.
 async fn driver(training: Training) -> Driver {
     let driver = Driver::new(training).await;
+    write_keys(&driver);
+    driver
+}
+
+fn write_keys(driver: &Driver) {
     let folder = driver.folder.path().join("keys");
     std::fs::create_dir(&folder).unwrap();
     for peer in 1..=driver.training.peers {
@@ -40,7 +46,6 @@ async fn driver(training: Training) -> Driver {
         std::fs::write(&path, key(peer).to_text()).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
-    driver
 }
 
 fn path(runs: &Path, key: &str) -> std::path::PathBuf {
@@ -297,4 +302,36 @@ async fn keys_stay_where_they_are() {
         }
     }
     assert!(signatures > 10);
+}
+
+/// A peer that is new in round 3 is admitted only once its key is the one that the spec lists for it.
+#[tokio::test]
+async fn a_new_peer_is_admitted_only_with_the_key_that_is_listed() {
+    let at = Target { peer: Some(Set::of([4])), round: Some(Set::of(3..=100)), ..Target::default() };
+    let plan = Plan {
+        version: 1,
+        seed: 1,
+        faults: vec![Fault { id: "new".to_owned(), at, action: Action::Join {} }],
+    };
+    let mut driver = Driver::with_faults(signed(Training { epochs: 4, ..training() }), &plan).await;
+    write_keys(&driver);
+    let path = driver.folder.path().join("keys").join(keys::private_key(4));
+    let listed = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, PrivateKey::from_bytes(&[77; 32]).to_text()).unwrap();
+    let mut next = driver.begin().await.unwrap();
+    let mut told = Vec::new();
+    for round in 1..=6 {
+        if round == 5 {
+            std::fs::write(&path, &listed).unwrap();
+        }
+        let reply = driver.round(&next).await.unwrap();
+        let lost: Vec<String> = reply.metrics.lost.iter().map(ToString::to_string).collect();
+        told.push((reply.metrics.members, lost.concat()));
+        assert_eq!(reply.metrics.anomalous, []);
+        next = reply.next;
+    }
+    let absent = (3, "peer 4 (Stepgrad.PeerAbsent)".to_owned());
+    let refused = (3, "peer 4 (Stepgrad.KeyUnavailable)".to_owned());
+    let there = (4, String::new());
+    assert_eq!(told, [absent.clone(), absent, refused.clone(), refused, there.clone(), there]);
 }

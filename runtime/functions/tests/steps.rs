@@ -109,6 +109,11 @@ async fn a_lost_peer_is_left_out_and_comes_back() {
             assert_eq!((metrics.members, lost), (2, vec![1, 3]));
             assert!(metrics.samples < rounds[0].metrics.samples);
             assert_eq!(rounds[2].metrics.members, 4);
+            let probed = |round: usize| -> Vec<u32> {
+                let members = rounds[round].next.fanout.members();
+                members.filter(|member| member.probe).map(|member| member.peer).collect()
+            };
+            assert_eq!([probed(0), probed(1), probed(2)], [vec![], vec![1, 3], vec![]]);
             assert!(rounds[3].metrics.training.unwrap().loss < rounds[0].metrics.training.unwrap().loss);
         }
     }

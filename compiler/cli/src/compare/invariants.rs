@@ -53,11 +53,15 @@ fn replicas_equal(told: &Told) -> Option<bool> {
     (!found.is_empty()).then_some(distinct.len() == 1)
 }
 
-/// The peers whose samples do not count: those that were lost, and those whose contribution was caught.
+/// Peers that took no part in a round: those that were lost in it, and those that are gone.
+fn absent(metrics: &RoundMetrics) -> BTreeSet<u32> {
+    metrics.lost.iter().map(|lost| lost.peer).chain(metrics.gone.iter().copied()).collect()
+}
+
+/// The peers whose samples do not count: those that took no part, and those whose contribution was caught.
 fn left_out(metrics: &RoundMetrics) -> BTreeSet<u32> {
-    let lost = metrics.lost.iter().map(|lost| lost.peer);
     let caught = metrics.anomalous.iter().filter(|anomaly| anomaly.why.is_caught());
-    lost.chain(caught.map(|anomaly| anomaly.peer)).collect()
+    absent(metrics).into_iter().chain(caught.map(|anomaly| anomaly.peer)).collect()
 }
 
 /// The first round of `rerun` whose samples are not those of its members' batches, once each.
@@ -66,7 +70,7 @@ fn miscounted(baseline: &Told, rerun: &Told) -> Option<String> {
     for (number, round) in &rerun.rounds {
         let Some(metrics) = &round.metrics else { continue };
         let other = baseline.rounds.get(number).and_then(|round| round.metrics.as_ref());
-        let lost: BTreeSet<u32> = metrics.lost.iter().map(|lost| lost.peer).collect();
+        let lost = absent(metrics);
         if let Some(other) = other.filter(|_| same_spec) {
             let (out, out_before) = (left_out(metrics), left_out(other));
             let wrong = if out == out_before {
@@ -84,7 +88,7 @@ fn miscounted(baseline: &Told, rerun: &Told) -> Option<String> {
         else {
             continue;
         };
-        if metrics.lost.len() + metrics.members as usize != rerun.training.peers as usize {
+        if lost.len() + metrics.members as usize != rerun.training.peers as usize {
             continue;
         }
         let batches: u64 = (1..=rerun.training.peers)

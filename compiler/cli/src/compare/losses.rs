@@ -3,14 +3,15 @@
 use super::Told;
 use std::collections::BTreeMap;
 use stepgrad_compiler::faults::LostPeer;
+use stepgrad_contract::events::RoundMetrics;
 
 /// Every loss of a peer, by peer and round.
 pub(super) fn of(told: &Told) -> Vec<LostPeer> {
     let rounds: Vec<_> = told.rounds.values().filter_map(|round| round.metrics.as_ref()).collect();
     let mut spans: BTreeMap<u32, Vec<(u32, u32)>> = BTreeMap::new();
     for metrics in &rounds {
-        for lost in &metrics.lost {
-            let spans = spans.entry(lost.peer).or_default();
+        for peer in absent(metrics) {
+            let spans = spans.entry(peer).or_default();
             match spans.last_mut() {
                 Some((_, last)) if *last + 1 == metrics.round => *last = metrics.round,
                 _ => spans.push((metrics.round, metrics.round)),
@@ -26,6 +27,11 @@ pub(super) fn of(told: &Told) -> Vec<LostPeer> {
         }
     }
     losses
+}
+
+/// Peers that took no part in a round: those that were lost in it, and those that are gone.
+fn absent(metrics: &RoundMetrics) -> impl Iterator<Item = u32> {
+    metrics.lost.iter().map(|lost| lost.peer).chain(metrics.gone.iter().copied())
 }
 
 /// The loss of `peer` from round `first` to round `last`, where the one before ended with round `before`.
@@ -50,7 +56,7 @@ fn loss(told: &Told, peer: u32, before: u32, first: u32, last: u32) -> LostPeer 
         .rounds
         .range(last + 1..)
         .find(|(_, round)| {
-            round.metrics.as_ref().is_some_and(|metrics| metrics.lost.iter().all(|lost| lost.peer != peer))
+            round.metrics.as_ref().is_some_and(|metrics| absent(metrics).all(|absent| absent != peer))
         })
         .map(|(round, _)| *round);
     let seconds = |from: Option<&(i64, u32)>, round: Option<u32>| {

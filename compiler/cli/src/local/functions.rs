@@ -12,8 +12,8 @@ use stepgrad_engine::host::{FunctionConfig, HostConfig};
 
 /// Processes that are kept for their next call, on top of those at work: one for each function and some.
 const IDLE: usize = 16;
-/// Who gets to know the folder of private keys.
-const SIGNING: [Function; 2] = [Function::Combine, Function::Train];
+/// Who gets to know the folder of private keys: who publishes, and who comes back to.
+const SIGNING: [Function; 3] = [Function::Heartbeat, Function::Combine, Function::Train];
 /// Calls that may wait for a process. A Map of Maps runs 40 × 40 at once.
 const QUEUE: usize = 10_000;
 
@@ -57,7 +57,7 @@ pub(crate) fn functions(index: &Index, runs: &Path, data: &Path, keys: Option<&s
     }
     let configured = |entry: &FunctionEntry| {
         let mut environment = environment.clone();
-        // Only who publishes signs.
+        // Only who publishes signs, and only who can sign comes back.
         if let Some(folder) = keys.filter(|_| SIGNING.iter().any(|function| function.name() == entry.handler))
         {
             environment.insert(FOLDER_VARIABLE.to_owned(), folder.to_owned());

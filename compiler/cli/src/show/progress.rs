@@ -107,6 +107,10 @@ fn line(state: &State) -> String {
         let lost: Vec<_> = last.lost.iter().map(ToString::to_string).collect();
         parts.push(format!("lost: {}", lost.join(", ")));
     }
+    if !last.gone.is_empty() {
+        let gone: Vec<_> = last.gone.iter().map(|peer| format!("peer {peer}")).collect();
+        parts.push(format!("gone: {}", gone.join(", ")));
+    }
     if !last.anomalous.is_empty() {
         let anomalous: Vec<_> = last.anomalous.iter().map(ToString::to_string).collect();
         parts.push(format!("anomalous: {}", anomalous.join(", ")));
@@ -161,6 +165,7 @@ mod tests {
             members: 3,
             view: stepgrad_contract::view::FIRST,
             lost: vec![Lost { peer: 4, error: "States.Timeout".to_owned() }],
+            gone: vec![2],
             anomalous: vec![Anomaly::new(2, Why::NotFinite, None)],
             skipped: None,
             samples: 384,
@@ -170,7 +175,7 @@ mod tests {
             stop: None,
         });
         let expected = "round 10/100 · epochs 2/20 · loss 0.4123 · validation accuracy 95.12 % · lost: peer 4 (States.Timeout) · \
-                        anomalous: peer 2 (not_finite) · \
+                        gone: peer 2 · anomalous: peer 2 (not_finite) · \
                         240 invocations · 4 min 30 s left";
         assert_eq!(line(&state), expected);
         assert_eq!(time(Duration::from_secs(3_725)), "1 h 02 min");

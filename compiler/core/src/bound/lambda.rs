@@ -86,7 +86,7 @@ pub const fn parameters(architecture: Architecture) -> Option<u64> {
 /// 287, evaluate 1,163 and 212, finish 604 and 155; train on VGG-11 1,733.
 const fn bytes_per_parameter(function: Function) -> u64 {
     match function {
-        Function::Prepare | Function::Membership | Function::Reach => 0,
+        Function::Prepare | Function::Heartbeat | Function::Membership | Function::Reach => 0,
         Function::Finish => 5,
         // A file and the replica made of it, or the replica and its gradient.
         Function::Initialise | Function::Evaluate | Function::Gradient => 8,
@@ -101,7 +101,7 @@ const fn bytes_per_parameter(function: Function) -> u64 {
 /// `ResNet`-18, 118 with `ResNet`-50, 114 with `DenseNet`-121; and what the allocator leaves unused.
 const fn on_top_mb(function: Function, architecture: Architecture) -> u64 {
     match function {
-        Function::Prepare | Function::Membership | Function::Reach => return 0,
+        Function::Prepare | Function::Heartbeat | Function::Membership | Function::Reach => return 0,
         // Many small tensors leave gaps.
         Function::Initialise | Function::Combine | Function::Finish => return 32,
         Function::Synchronise | Function::Aggregate => return 64,

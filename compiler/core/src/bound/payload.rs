@@ -62,7 +62,8 @@ pub(super) fn figures(peers: u32, batches: u32, choice: Choice, anomalies: bool)
 }
 
 fn fanout(peers: u32, batches: u32, choice: Choice) -> Fanout {
-    let members = (1..=peers).map(|peer| Member { peer, batches: widest(batches, choice) }).collect();
+    let members =
+        (1..=peers).map(|peer| Member { peer, probe: true, batches: widest(batches, choice) }).collect();
     Fanout::carried(members, choice)
 }
 
@@ -103,6 +104,7 @@ fn metrics(peers: u32, anomalies: bool) -> RoundMetrics {
             .take(LOST_NAMED)
             .map(|peer| Lost { peer, error: LONGEST_ERROR.to_owned() })
             .collect(),
+        gone: (1..=peers).rev().take(LOST_NAMED).collect(),
         anomalous: (1..=peers)
             .rev()
             .take(if anomalies { NAMED } else { 0 })

@@ -248,7 +248,7 @@ pub(super) const ACTIONS: &[Entry] = &[
     Entry {
         name: "leave",
         acts: Where::Peer,
-        doc: "From the window's first round on the peer says that it has left: it is lost at once, without repeated calls.",
+        doc: "From the window's first round on the peer says that it has left: it is lost in that round, without repeated calls, and not called again.",
         fields: &[],
     },
     Entry {

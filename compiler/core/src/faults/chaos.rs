@@ -103,8 +103,8 @@ const fn objects(function: Function, trains: bool) -> (&'static [&'static str], 
         Function::Train => (&["data", "replica"], &["published"]),
         Function::Combine => (&["gradient"], &["published"]),
         Function::Membership => (&[], &["members"]),
-        // Called only where peers cannot reach one another.
-        Function::Reach => (&[], &[]),
+        // Called only where peers were lost, or cannot reach one another.
+        Function::Heartbeat | Function::Reach => (&[], &[]),
         Function::Synchronise | Function::Aggregate if trains => (&["members", "published"], &["replica"]),
         Function::Synchronise | Function::Aggregate => (&["members", "published", "replica"], &["replica"]),
         Function::Evaluate => (&["members", "replica"], &["progress"]),

@@ -48,6 +48,7 @@ pub(super) fn has(function: Function, key: &str) -> bool {
             Function::Gradient
                 | Function::Train
                 | Function::Combine
+                | Function::Heartbeat
                 | Function::Synchronise
                 | Function::Reach
         ),

@@ -88,29 +88,74 @@ impl Lowering<'_> {
     fn steps(&self, steps: &[Step], after: Option<&str>, on_error: &str) -> (Vec<Value>, Vec<Rendering>) {
         let mut values = Vec::new();
         let mut machines = Vec::new();
+        // What is still to be put before the next step.
+        let mut probe: Option<&Stage> = None;
         for (place, step) in steps.iter().enumerate() {
             let next = steps.get(place + 1).map(step_name).or(after);
-            match step {
-                Step::Task(stage) => values.push(self.task(stage, next, on_error, None)),
-                Step::Guarded(guarded) => {
-                    let instead = guarded
-                        .then
-                        .first()
-                        .map(|step| json!({"error": guarded.from.name(), "next": step_name(step)}));
-                    values.push(self.task(&guarded.stage, next, on_error, instead.as_ref()));
-                    let (mut others, mut children) = self.steps(&guarded.then, next, on_error);
-                    values.append(&mut others);
-                    machines.append(&mut children);
-                }
-                Step::Quorum(name) => values.push(Self::quorum(name, next)),
-                Step::Map(map) => {
-                    let (value, mut children) = self.map(map, next, on_error);
+            match (step, probe.take()) {
+                (Step::Probe(stage), _) => probe = Some(stage),
+                (Step::Map(map), Some(stage)) if map.over == Dimension::Batches => {
+                    // It begins with a choice already.
+                    let (mut value, mut children) = self.map(map, next, on_error);
+                    let alive = format!("{}Alive", map.name);
+                    value["probe"] = json!({"heartbeat": stage.name, "alive": alive});
                     values.push(value);
+                    values.push(self.probe(stage, &alive, on_error));
                     machines.append(&mut children);
                 }
+                (step, Some(stage)) => {
+                    let name = step_name(step);
+                    values.push(json!({
+                        "kind": "probe",
+                        "name": format!("{name}{CHOICE}"),
+                        "heartbeat": stage.name,
+                        "next": name,
+                    }));
+                    values.push(self.probe(stage, name, on_error));
+                    self.step(step, next, on_error, &mut values, &mut machines);
+                }
+                (step, None) => self.step(step, next, on_error, &mut values, &mut machines),
             }
         }
         (values, machines)
+    }
+
+    fn step(
+        &self,
+        step: &Step,
+        next: Option<&str>,
+        on_error: &str,
+        values: &mut Vec<Value>,
+        machines: &mut Vec<Rendering>,
+    ) {
+        match step {
+            // Taken up with the step that follows it.
+            Step::Probe(_) => {}
+            Step::Task(stage) => values.push(self.task(stage, next, on_error, None)),
+            Step::Guarded(guarded) => {
+                let instead = guarded
+                    .then
+                    .first()
+                    .map(|step| json!({"error": guarded.from.name(), "next": step_name(step)}));
+                values.push(self.task(&guarded.stage, next, on_error, instead.as_ref()));
+                let (mut others, mut children) = self.steps(&guarded.then, next, on_error);
+                values.append(&mut others);
+                machines.append(&mut children);
+            }
+            Step::Quorum(name) => values.push(Self::quorum(name, next)),
+            Step::Map(map) => {
+                let (value, mut children) = self.map(map, next, on_error);
+                values.push(value);
+                machines.append(&mut children);
+            }
+        }
+    }
+
+    /// A call that is made once.
+    fn probe(&self, stage: &Stage, next: &str, on_error: &str) -> Value {
+        let mut task = self.task(stage, Some(next), on_error, None);
+        task["retry"] = json!([]);
+        task
     }
 
     /// A call; with `instead`, where it goes on after one error in place of `on_error`.
@@ -172,6 +217,7 @@ impl Lowering<'_> {
             "ranges": format!("{}Ranges", map.name),
             "groups": format!("{}Groups", map.name),
             "start": format!("Start{}", map.name),
+            "probe": null,
             "child_failed": format!("{}ChildFailed", map.name),
             "child": {
                 "arn": machine_placeholder(&machine),
@@ -208,10 +254,12 @@ fn error_path(on_error: &str) -> &'static str {
 
 /// How the names of the states end that report a lost element.
 const LOST: &str = "Lost";
+/// How the name of the state ends that asks whether an element is to be probed.
+const CHOICE: &str = "Probe";
 
 fn step_name(step: &Step) -> &str {
     match step {
-        Step::Task(stage) => stage.name,
+        Step::Task(stage) | Step::Probe(stage) => stage.name,
         Step::Map(map) => map.name,
         Step::Guarded(guarded) => guarded.stage.name,
         Step::Quorum(name) => name,

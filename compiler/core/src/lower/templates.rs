@@ -19,6 +19,7 @@ embedded![
     "functions/evaluate.json",
     "functions/finish.json",
     "functions/gradient.json",
+    "functions/heartbeat.json",
     "functions/initialise.json",
     "functions/membership.json",
     "functions/prepare.json",
@@ -37,6 +38,7 @@ embedded![
     "states/lost.json",
     "states/peers.json",
     "states/peers_body.json",
+    "states/probe.json",
     "states/quorum.json",
     "states/task.json",
 ];

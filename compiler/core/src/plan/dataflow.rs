@@ -31,7 +31,7 @@ pub fn gaps(plan: &Plan) -> Vec<Gap> {
 fn steps(list: &[Step], there: &mut BTreeSet<Object>, gaps: &mut Vec<Gap>) {
     for step in list {
         match step {
-            Step::Task(stage) => visit(stage, there, gaps),
+            Step::Task(stage) | Step::Probe(stage) => visit(stage, there, gaps),
             Step::Map(map) => steps(&map.steps, there, gaps),
             Step::Guarded(guarded) => {
                 // What the call would have written is not there where it has failed.

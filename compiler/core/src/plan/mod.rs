@@ -42,7 +42,7 @@ impl Plan {
         fn collect<'a>(steps: &'a [Step], stages: &mut Vec<&'a Stage>) {
             for step in steps {
                 match step {
-                    Step::Task(stage) => stages.push(stage),
+                    Step::Task(stage) | Step::Probe(stage) => stages.push(stage),
                     Step::Quorum(_) => {}
                     Step::Guarded(guarded) => {
                         stages.push(&guarded.stage);

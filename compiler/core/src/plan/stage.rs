@@ -27,6 +27,9 @@ pub enum Step {
     Map(Map),
     /// A single call, with other steps for one way to fail.
     Guarded(Guarded),
+    /// A single call, without repetitions, for an element of the map around it that was left out of the round before.
+    /// If it fails, so does the element.
+    Probe(Stage),
     /// Ends the run unless the membership decided before reaches the quorum; with the state's name.
     Quorum(&'static str),
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use std::ops::RangeInclusive;
 
 const DETECT_WITHIN: RangeInclusive<u32> = 1..=604_800;
+const GONE_AFTER: RangeInclusive<u32> = 1..=1_000_000;
 const ATTEMPTS: RangeInclusive<u32> = 0..=10;
 const DEFAULT_ATTEMPTS: u32 = 3;
 
@@ -27,6 +28,12 @@ pub struct FaultTolerance {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<u32>", range(min = *DETECT_WITHIN.start(), max = *DETECT_WITHIN.end()))]
     pub detect_within_s: Option<Spanned<u32>>,
+    /// Rounds in a row without a peer after which it is gone for good: it is not called any more. By default a peer that
+    /// is lost is asked in every round whether it is back, which is one call, and only one that says that it leaves is
+    /// gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<u32>", range(min = *GONE_AFTER.start(), max = *GONE_AFTER.end()))]
+    pub gone_after_rounds: Option<Spanned<u32>>,
 }
 
 /// How calls are repeated.
@@ -49,6 +56,8 @@ impl FaultTolerance {
         let retries = Retries::read(&fields.take("retries"), cx);
         let detect_within_s =
             fields.optional("detect_within_s", cx, |value, cx| whole(value, &DETECT_WITHIN, cx));
+        let gone_after_rounds =
+            fields.optional("gone_after_rounds", cx, |value, cx| whole(value, &GONE_AFTER, cx));
         fields.finish(cx);
         if let (Some(least), Some(peers)) = (quorum.known(), topology.peers.known())
             && least > peers
@@ -60,7 +69,7 @@ impl FaultTolerance {
                     .hint("with fewer peers than the quorum no round could ever count"),
             );
         }
-        Self { quorum, retries, detect_within_s }
+        Self { quorum, retries, detect_within_s, gone_after_rounds }
     }
 }
 

@@ -50,7 +50,12 @@ impl Settings {
     #[must_use]
     pub const fn default_of(function: Function) -> Self {
         let memory_mb = if function.computes() { 2048 } else { 1024 };
-        let timeout_s = if matches!(function, Function::Prepare) { 900 } else { 300 };
+        let timeout_s = match function {
+            Function::Prepare => 900,
+            // It answers at once, or its peer is not there.
+            Function::Heartbeat => 30,
+            _ => 300,
+        };
         Self { memory_mb: Spanned::new(memory_mb), timeout_s: Spanned::new(timeout_s) }
     }
 

@@ -84,7 +84,7 @@ pub enum Action {
     SlowDown {},
     /// The peer's functions die when they are called.
     Outage {},
-    /// The peer says that it has left: it is lost at once, without repeated calls.
+    /// The peer says that it has left: it is lost at once, without repeated calls, and not called again.
     Leave {},
     /// The peer is not there before.
     Join {},

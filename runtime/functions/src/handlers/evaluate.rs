@@ -60,6 +60,7 @@ pub(super) async fn handle(
         replica: digest,
         holders: exchanged.holders,
         view,
+        lost: members.lost.iter().chain(&exchanged.lost).cloned().collect(),
     };
     let after = decide(&run.training, &before, measured);
     store.put_document(&keys::progress(&run.id, round), &after).await?;
@@ -75,7 +76,7 @@ pub(super) async fn handle(
                 0 => Action::Segment,
                 _ => Action::Round,
             },
-            fanout: fanout::of_round(&run, round + 1)?,
+            fanout: fanout::of_round(&run, round + 1, &after)?,
         },
     };
     let metrics = RoundMetrics {
@@ -85,6 +86,7 @@ pub(super) async fn handle(
         members: u32::try_from(members.members.len()).unwrap_or(u32::MAX),
         view,
         lost: members.lost.into_iter().chain(exchanged.lost).take(LOST_NAMED).collect(),
+        gone: before.gone.into_iter().take(LOST_NAMED).collect(),
         anomalous: amiss.anomalous.into_iter().take(NAMED).collect(),
         skipped: amiss.skipped,
         samples: training.samples,

@@ -171,7 +171,7 @@ async fn read(environment: &Environment, key: &str) -> Result<(Bytes, TensorFile
 }
 
 /// Whether the object itself is at fault, and not the way to it.
-fn is_lost(error: &FunctionError) -> bool {
+pub(super) fn is_lost(error: &FunctionError) -> bool {
     matches!(error.kind, ErrorKind::ObjectMissing | ErrorKind::ChecksumMismatch | ErrorKind::StaleObject)
 }
 

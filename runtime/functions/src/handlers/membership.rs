@@ -6,7 +6,7 @@ use super::run::Run;
 use super::{Environment, fanout, invalid_event};
 use std::collections::BTreeMap;
 use stepgrad_contract::events::{MembershipEvent, MembershipReply, Report, Reports};
-use stepgrad_contract::progress::{Lost, Members};
+use stepgrad_contract::progress::{Lost, Members, Progress};
 use stepgrad_contract::view::{self, agreeing};
 use stepgrad_contract::{ErrorKind, FunctionError, keys};
 
@@ -25,7 +25,7 @@ pub(super) async fn handle(
         }
     }
     let members = match view {
-        view::FIRST => by_work(&run, round, reports)?,
+        view::FIRST => by_work(&run, &run.before(&environment.store, round).await?, round, reports)?,
         view::LAST => by_reach(&run.members(&environment.store, round, view::FIRST).await?, &reports)?,
         other => return Err(invalid_event(format!("a round has no view {other} of its members"))),
     };
@@ -40,12 +40,18 @@ pub(super) async fn handle(
 }
 
 /// Those whose work was done.
-fn by_work(run: &Run, round: u32, reports: BTreeMap<u32, Report>) -> Result<Members, FunctionError> {
-    if !reports.keys().copied().eq(1..=run.training.peers) {
-        let reported = reports.len();
+fn by_work(
+    run: &Run,
+    before: &Progress,
+    round: u32,
+    reports: BTreeMap<u32, Report>,
+) -> Result<Members, FunctionError> {
+    if !reports.keys().copied().eq(run.present(before)) {
         return Err(invalid_event(format!(
-            "{reported} reports, where each of the {} peers has to have one",
-            run.training.peers
+            "{} reports, where each of {} peers, but for {} that are gone, has to have one",
+            reports.len(),
+            run.training.peers,
+            before.gone.len()
         )));
     }
     let mut members = Members { round, view: view::FIRST, members: Vec::new(), lost: Vec::new() };

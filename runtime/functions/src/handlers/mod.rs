@@ -13,6 +13,7 @@ mod exchange;
 mod fanout;
 mod finish;
 mod gradient;
+mod heartbeat;
 mod initialise;
 mod lineage;
 mod membership;
@@ -69,6 +70,9 @@ async fn call(
         Function::Gradient => reply(function, &gradient::handle(environment, parse(function, event)?).await?),
         Function::Train => reply(function, &train::handle(environment, parse(function, event)?).await?),
         Function::Combine => reply(function, &combine::handle(environment, parse(function, event)?).await?),
+        Function::Heartbeat => {
+            reply(function, &heartbeat::handle(environment, parse(function, event)?).await?)
+        }
         Function::Membership => {
             reply(function, &membership::handle(environment, parse(function, event)?).await?)
         }

@@ -23,7 +23,11 @@ pub(super) async fn handle(environment: &Environment, event: RunEvent) -> Result
     // Last: where the manifest is, the batches are.
     environment.store.put_document(&keys::manifest(&event.run), &prepared.manifest).await?;
     let run = environment.run(&event.run).await?;
-    Ok(Next { round: 1, next: Action::Round, fanout: fanout::of_round(&run, 1)? })
+    Ok(Next {
+        round: 1,
+        next: Action::Round,
+        fanout: fanout::of_round(&run, 1, &run.before(&environment.store, 1).await?)?,
+    })
 }
 
 /// Writes one batch again.

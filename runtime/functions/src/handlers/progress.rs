@@ -1,6 +1,8 @@
 //! What is decided after a round from what was measured: the learning rate, and whether the training ends.
 
-use stepgrad_contract::progress::{Metrics, Progress, Stop, Sums};
+use std::collections::{BTreeMap, BTreeSet};
+use stepgrad_contract::ErrorKind;
+use stepgrad_contract::progress::{Away, Lost, Metrics, Progress, Stop, Sums};
 use stepgrad_contract::training::{ReduceLrOnPlateau, Target, Training};
 
 /// What was measured in a round.
@@ -21,6 +23,8 @@ pub(super) struct Measured {
     pub(super) holders: Vec<u32>,
     /// The view it was exchanged in.
     pub(super) view: u32,
+    /// Peers that were lost in the round, in their work or in the exchange.
+    pub(super) lost: Vec<Lost>,
 }
 
 /// The state after the round. Rate and end are decided where an epoch ends, by the loss on the held-out set,
@@ -28,6 +32,7 @@ pub(super) struct Measured {
 pub(super) fn decide(training: &Training, before: &Progress, measured: Measured) -> Progress {
     let mut epoch_training = if measured.starts_epoch { Sums::default() } else { before.epoch_training };
     epoch_training.add(&measured.training);
+    let (away, gone) = absent(training, before, measured.round, &measured.lost);
     let mut after = Progress {
         round: measured.round,
         epochs: measured.epochs,
@@ -37,6 +42,8 @@ pub(super) fn decide(training: &Training, before: &Progress, measured: Measured)
         replica: measured.replica,
         holders: measured.holders,
         view: measured.view,
+        away,
+        gone,
         stop: None,
         ..before.clone()
     };
@@ -61,6 +68,25 @@ pub(super) fn decide(training: &Training, before: &Progress, measured: Measured)
     }
     after.stop = after.stop.or_else(|| measured.is_last.then_some(Stop::Epochs));
     after
+}
+
+/// Who is away after a round and may come back, and who is gone: who has said so, and who was away too long.
+fn absent(training: &Training, before: &Progress, round: u32, lost: &[Lost]) -> (Vec<Away>, Vec<u32>) {
+    let mut away = BTreeMap::new();
+    let mut gone: BTreeSet<u32> = before.gone.iter().copied().collect();
+    for Lost { peer, error } in lost {
+        let known = before.away.iter().find(|away| away.peer == *peer);
+        let since = known.map_or(round, |away| away.since);
+        let rounds = round.saturating_sub(since).saturating_add(1);
+        if *error == ErrorKind::PeerLeft.name()
+            || training.gone_after_rounds.is_some_and(|most| rounds >= most)
+        {
+            gone.insert(*peer);
+        } else {
+            away.insert(*peer, Away { peer: *peer, since });
+        }
+    }
+    (away.into_values().collect(), gone.into_iter().collect())
 }
 
 /// PyTorch's `ReduceLROnPlateau`: mode min, relative threshold 1e-4, no cooldown, eps 1e-8.

@@ -5,7 +5,7 @@
 
 use super::Environment;
 use super::run::Run;
-use stepgrad_contract::signing::FOLDER_VARIABLE;
+use stepgrad_contract::signing::{FOLDER_VARIABLE, PrivateKey};
 use stepgrad_contract::tensors::TensorFile;
 use stepgrad_contract::{ErrorKind, FunctionError, keys};
 
@@ -19,9 +19,24 @@ pub(super) async fn publish(
     file: &TensorFile,
 ) -> Result<(), FunctionError> {
     let digest = environment.store.put_tensors(&keys::published(&run.id, round, peer), file).await?;
-    let Some(public) = run.training.public_keys.as_ref().filter(|_| !environment.is_repair()) else {
+    if environment.is_repair() {
         return Ok(());
-    };
+    }
+    let Some(private) = own_key(environment, run, peer)? else { return Ok(()) };
+    let signature = private.sign(&run.id, round, peer, &digest);
+    environment.store.put_document(&keys::signature(&run.id, round, peer), &signature).await
+}
+
+/// The private key of `peer`, where peers sign what they publish: the one whose public key the spec lists.
+///
+/// # Errors
+/// [`ErrorKind::KeyUnavailable`] where it is not at hand, or another one is.
+pub(super) fn own_key(
+    environment: &Environment,
+    run: &Run,
+    peer: u32,
+) -> Result<Option<PrivateKey>, FunctionError> {
+    let Some(public) = &run.training.public_keys else { return Ok(None) };
     let unavailable = |message| FunctionError::new(ErrorKind::KeyUnavailable, message);
     let private = environment.keys.as_ref().ok_or_else(|| {
         unavailable(format!(
@@ -34,6 +49,5 @@ pub(super) async fn publish(
             "the private key of peer {peer} is not the one of the public key in exchange.signatures: use the folder that was made with it"
         )));
     }
-    let signature = private.sign(&run.id, round, peer, &digest);
-    environment.store.put_document(&keys::signature(&run.id, round, peer), &signature).await
+    Ok(Some(private))
 }

@@ -165,6 +165,11 @@ impl Run {
         self.progress(store, round - 1).await
     }
 
+    /// Peers that are not gone, ascending.
+    pub(super) fn present(&self, before: &Progress) -> impl Iterator<Item = u32> {
+        (1..=self.training.peers).filter(move |peer| !before.gone.contains(peer))
+    }
+
     /// What was known after a round.
     pub(super) async fn progress(&self, store: &Store, round: u32) -> Result<Progress, FunctionError> {
         let progress: Progress = store.get_document(&keys::progress(&self.id, round)).await?;

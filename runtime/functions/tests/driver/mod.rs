@@ -20,6 +20,8 @@ use stepgrad_contract::{ErrorKind, Function, FunctionError, keys, view};
 use stepgrad_runtime::handlers::{Environment, dispatch};
 
 pub(crate) const RUN: &str = "run-1";
+/// Errors by which a peer is lost in its work; others end a test.
+const LOSING: [ErrorKind; 3] = [ErrorKind::ObjectUnavailable, ErrorKind::PeerLeft, ErrorKind::PeerAbsent];
 
 /// A small training to be changed by a test.
 pub(crate) fn training() -> Training {
@@ -51,6 +53,7 @@ pub(crate) fn training() -> Training {
         aggregation: Aggregation::Mean,
         public_keys: None,
         quorum: 1,
+        gone_after_rounds: None,
         carriers: Carriers {
             history_limit: 25_000,
             round_fixed: 100,
@@ -186,13 +189,18 @@ impl Driver {
             members.reverse();
         }
         let mut reports = Vec::new();
-        for Member { peer, batches } in members {
+        for Member { peer, probe, batches } in members {
             if self.lost.get(&round).is_some_and(|lost| lost.contains(&peer)) {
                 reports.push(json!({"peer": peer, "status": "LOST", "error": "States.TaskFailed"}));
                 continue;
             }
+            let event = json!({"run": RUN, "round": round, "peer": peer});
+            if probe && let Err(error) = self.once(Function::Heartbeat, event).await {
+                reports.push(json!({"peer": peer, "status": "LOST", "error": error.kind.name()}));
+                continue;
+            }
             match self.work(round, peer, batches).await {
-                Err(error) if error.kind == ErrorKind::ObjectUnavailable => {
+                Err(error) if LOSING.contains(&error.kind) => {
                     reports.push(json!({"peer": peer, "status": "LOST", "error": error.kind.name()}));
                     continue;
                 }
@@ -232,6 +240,15 @@ impl Driver {
             other => other?,
         };
         Ok(serde_json::from_value(reply).unwrap())
+    }
+
+    /// A call that is not made again.
+    async fn once(&mut self, function: Function, event: Value) -> Result<Value, FunctionError> {
+        let manner = self.manner;
+        self.manner.retries = 0;
+        let reply = self.call(function, event).await;
+        self.manner = manner;
+        reply
     }
 
     /// A peer's work.

@@ -68,7 +68,15 @@ fn local_training() -> Step {
     })])
 }
 
-fn work(steps: Vec<Step>) -> Step {
+fn work(mut steps: Vec<Step>) -> Step {
+    let heartbeat = Stage {
+        name: "Heartbeat",
+        function: Function::Heartbeat,
+        reads: &[Object::ReplicaBefore],
+        writes: &[],
+        view: view::FIRST,
+    };
+    steps.insert(0, Step::Probe(heartbeat));
     Step::Map(Map {
         name: "Work",
         over: Dimension::Peers,
