@@ -15,9 +15,10 @@ run: build
 test: build
 	CARGO="$(CARGO)" $(PYTHON) setup/test.py
 
-# libtorch for the functions; an LIBTORCH of your own goes first.
+# libtorch for the functions; an LIBTORCH of your own goes first. And servers that tests run against.
 setup:
 	$(PYTHON) setup/libtorch.py
+	$(PYTHON) setup/servers.py
 
 build: setup
 	$(CARGO) build --workspace --bins --examples --locked

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub enum ErrorKind {
     /// An object could not be read or written for now: not there yet, throttled, an I/O error.
     ObjectUnavailable,
+    /// The store refuses: a permission is missing, or the credentials are not valid.
+    AccessDenied,
     /// An object is not there: not written yet, or lost.
     ObjectMissing,
     /// An object is there and whole, but it is another one: an earlier round's, or another peer's.
@@ -46,8 +48,9 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::ObjectUnavailable,
+        Self::AccessDenied,
         Self::ObjectMissing,
         Self::StaleObject,
         Self::ChecksumMismatch,
@@ -72,6 +75,7 @@ impl ErrorKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::ObjectUnavailable => "Stepgrad.ObjectUnavailable",
+            Self::AccessDenied => "Stepgrad.AccessDenied",
             Self::ObjectMissing => "Stepgrad.ObjectMissing",
             Self::StaleObject => "Stepgrad.StaleObject",
             Self::ChecksumMismatch => "Stepgrad.ChecksumMismatch",

@@ -55,7 +55,7 @@ async fn main() {
 
 /// Seconds that the gradients of all batches of all epochs of a run take.
 async fn gradients(runs: &Path, run: &str, result: &Value) -> f64 {
-    let store = Store::open(&format!("file://{}", runs.display())).unwrap();
+    let store = Store::open(&format!("file://{}", runs.display()), |_| None).unwrap();
     let training: Training = store.get_json(&keys::training(run)).await.unwrap();
     let manifest: Manifest = store.get_document(&keys::manifest(run)).await.unwrap();
     let mut batches = Vec::new();

@@ -47,7 +47,8 @@ pub struct Environment {
 
 impl Environment {
     /// From environment variables: `STEPGRAD_STORE`, the root URL of runs, and `STEPGRAD_DATA`, the root of
-    /// relative data sources; `STEPGRAD_KEYS`, the folder of private keys, where peers sign.
+    /// relative data sources; `STEPGRAD_KEYS`, the folder of private keys, where peers sign; for a store on S3 those
+    /// of [`Store::open`].
     ///
     /// # Errors
     /// [`ErrorKind::InvalidEvent`] where one is missing or not understood; [`ErrorKind::KeyUnavailable`] for keys
@@ -58,12 +59,13 @@ impl Environment {
                 invalid_event(format!("the environment variable {name} is not set: set it to {what}"))
             })
         };
-        let store = variable("STEPGRAD_STORE", "the root of runs, e.g. file:///home/me/runs")?;
+        let store =
+            variable("STEPGRAD_STORE", "the root of runs, e.g. file:///home/me/runs or s3://bucket/runs")?;
         let data = variable("STEPGRAD_DATA", "the folder that data sources are relative to")?;
         let memory_mb = get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").and_then(|size| size.parse().ok());
         let keys = get(FOLDER_VARIABLE).filter(|value| !value.is_empty());
         let keys = keys.map(|root| PrivateKeys::at(&root)).transpose()?;
-        let environment = Self::new(Store::open(&store)?, Root::new(&data)?);
+        let environment = Self::new(Store::open(&store, &get)?, Root::new(&data)?);
         Ok(Self { keys, memory_mb: memory_mb.unwrap_or(MEMORY_MB), ..environment })
     }
 

@@ -1,9 +1,13 @@
-//! What a failure of the store is told as.
+//! What a failure of the folder of objects is told as.
 
 use stepgrad_contract::{ErrorKind, FunctionError};
 
 /// The error of trying to `action` the object or folder `key`.
-pub(super) fn failed(action: &str, key: &str, error: &object_store::Error) -> FunctionError {
+pub(super) fn failed(
+    action: &str,
+    key: &impl std::fmt::Display,
+    error: &object_store::Error,
+) -> FunctionError {
     let message = match error {
         object_store::Error::NotFound { .. } if action == "read" => format!("object {key} is not there"),
         error => match disk_full(error) {
@@ -43,12 +47,12 @@ mod tests {
             store: "LocalFileSystem",
             source: Box::new(Error::from(ErrorKind::StorageFull)),
         };
-        assert!(failed("write", "r/x", &full).message.contains("no space left"));
+        assert!(failed("write", &"r/x", &full).message.contains("no space left"));
         let other = object_store::Error::Generic {
             store: "LocalFileSystem",
             source: Box::new(Error::from(ErrorKind::PermissionDenied)),
         };
-        let error = failed("write", "r/x", &other);
+        let error = failed("write", &"r/x", &other);
         assert!(error.message.contains("r/x") && error.message.contains("permission denied"), "{error}");
     }
 }

@@ -1,19 +1,22 @@
 //! The store of objects: tensors and small documents under the keys of [`stepgrad_contract::keys`]. An object
 //! is written once: a second write of the same bytes is no error, one of other bytes is.
 //!
-//! The store is whatever `object_store` reaches; for now that is the local file system, where an object is
-//! staged beside its place and linked into it, so that it is there whole or not at all.
+//! Where that is stands in its own room: a folder in [`files`], a bucket in [`s3`]. Nothing here or above knows which.
 
 mod document;
 mod failure;
+mod files;
+mod s3;
 mod traffic;
+
+pub use s3::{SSE, SSE_KMS_KEY};
 
 use crate::faults::{Faults, Write};
 use bytes::Bytes;
-use failure::failed;
-use futures::{StreamExt, TryStreamExt};
+use files::Files;
+use object_store::PutPayload;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, local::LocalFileSystem};
+use s3::S3;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::ops::Range;
@@ -25,39 +28,50 @@ use stepgrad_contract::tensors::{LENGTH, TensorFile, header_size};
 use stepgrad_contract::{ErrorKind, FunctionError, keys};
 use traffic::Counters;
 
+/// What a write does where the key is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Existing {
+    /// It leaves what is there.
+    Stays,
+    /// It replaces it.
+    IsReplaced,
+}
+
+/// What the store is made of.
+#[derive(Debug)]
+enum Objects {
+    Files(Files),
+    S3(S3),
+}
+
 /// Where objects are.
 #[derive(Debug, Clone)]
 pub struct Store {
-    objects: Arc<dyn ObjectStore>,
+    objects: Arc<Objects>,
     counters: Arc<Counters>,
     faults: Option<Faults>,
 }
 
 impl Store {
-    /// The store at `root`: `file:///folder` or an absolute path. The folder is created where it is missing.
+    /// The store at `root`: `file:///folder` or an absolute path, which is created where it is missing, or
+    /// `s3://bucket/prefix`, of which the environment variables `get` say the rest: `AWS_REGION`, `AWS_ACCESS_KEY_ID`,
+    /// `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`, [`SSE`] and
+    /// [`SSE_KMS_KEY`].
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidEvent`] for another kind of store, [`ErrorKind::ObjectUnavailable`] where the
-    /// folder cannot be made.
-    #[expect(clippy::disallowed_methods, reason = "the store's own root")]
-    pub fn open(root: &str) -> Result<Self, FunctionError> {
-        if let Some((scheme, _)) = root.split_once("://").filter(|(scheme, _)| *scheme != "file") {
-            let message = format!("a store over {scheme}:// is not built yet: use file:///folder");
-            return Err(FunctionError::new(ErrorKind::InvalidEvent, message));
-        }
-        let folder = std::path::Path::new(root.strip_prefix("file://").unwrap_or(root));
-        if !folder.is_absolute() {
-            let message = format!("the store's root {root} is not absolute: use file:///folder");
-            return Err(FunctionError::new(ErrorKind::InvalidEvent, message));
-        }
-        let cannot = |error: &dyn std::error::Error| {
-            let message = format!("cannot open the store at {}: {error}", folder.display());
-            FunctionError::new(ErrorKind::ObjectUnavailable, message)
+    /// [`ErrorKind::InvalidEvent`] for another kind of store, or what is missing or malformed in the variables;
+    /// [`ErrorKind::ObjectUnavailable`] where the folder cannot be made.
+    pub fn open(root: &str, get: impl Fn(&str) -> Option<String>) -> Result<Self, FunctionError> {
+        let objects = match root.split_once("://") {
+            Some(("s3", _)) => Objects::S3(S3::open(root, get)?),
+            Some(("file", _)) | None => Objects::Files(Files::open(root)?),
+            Some((scheme, _)) => {
+                let message =
+                    format!("there is no store over {scheme}://: use file:///folder or s3://bucket/prefix");
+                return Err(FunctionError::new(ErrorKind::InvalidEvent, message));
+            }
         };
-        std::fs::create_dir_all(folder).map_err(|error| cannot(&error))?;
-        let objects = LocalFileSystem::new_with_prefix(folder).map_err(|error| cannot(&error))?;
-        let objects = Arc::new(objects.with_automatic_cleanup(true));
-        Ok(Self { objects, counters: Arc::default(), faults: None })
+        Ok(Self { objects: Arc::new(objects), counters: Arc::default(), faults: None })
     }
 
     /// The same store, in which `faults` happen.
@@ -71,13 +85,19 @@ impl Store {
     /// [`ErrorKind::ObjectUnavailable`] where it is not there or cannot be read.
     pub async fn get(&self, key: &str) -> Result<Bytes, FunctionError> {
         let path = self.place(key).await?;
-        let result = self.objects.get(&path).await.map_err(|error| failed("read", key, &error))?;
-        let bytes = result.bytes().await.map_err(|error| failed("read", key, &error))?;
+        let bytes = self.fetch(&path).await?;
         self.counters.read(bytes.len());
         Ok(match &self.faults {
             Some(faults) => faults.read(key, bytes),
             None => bytes,
         })
+    }
+
+    async fn fetch(&self, path: &Path) -> Result<Bytes, FunctionError> {
+        match &*self.objects {
+            Objects::Files(files) => files.get(path).await,
+            Objects::S3(s3) => s3.get(path).await,
+        }
     }
 
     /// Where the object is read that is asked for by `key`.
@@ -106,7 +126,7 @@ impl Store {
         content: PutPayload,
         intact: impl Fn(&Bytes) -> bool + Send,
     ) -> Result<(), FunctionError> {
-        if self.put(key, content.clone(), PutMode::Create).await? {
+        if self.put(key, content.clone(), Existing::Stays).await? {
             return Ok(());
         }
         let there = self.get(key).await?;
@@ -120,12 +140,12 @@ impl Store {
             );
             Err(FunctionError::new(ErrorKind::DivergentObject, message))
         } else {
-            self.put(key, content, PutMode::Overwrite).await.map(drop)
+            self.put(key, content, Existing::IsReplaced).await.map(drop)
         }
     }
 
-    /// Writes an object; gives `false` where the key is taken and the mode leaves it.
-    async fn put(&self, key: &str, content: PutPayload, mode: PutMode) -> Result<bool, FunctionError> {
+    /// Writes an object; gives `false` where one is there and stays.
+    async fn put(&self, key: &str, content: PutPayload, existing: Existing) -> Result<bool, FunctionError> {
         let path = path(key)?;
         let content = match &self.faults {
             None => content,
@@ -133,26 +153,25 @@ impl Store {
                 Write::Made(content) => content,
                 Write::Dropped => return Ok(true),
                 Write::Half(bytes) => {
-                    self.stage(&path, bytes).await.map_err(|error| failed("write", key, &error))?;
+                    // Begins a write that is never completed.
+                    match &*self.objects {
+                        Objects::Files(files) => files.stage(&path, bytes).await?,
+                        Objects::S3(s3) => s3.stage(&path, bytes).await?,
+                    }
                     faults.die(key);
                     return Ok(false);
                 }
             },
         };
-        let options = PutOptions { mode, ..PutOptions::default() };
         let length = content.content_length();
-        match self.objects.put_opts(&path, content, options).await {
-            Err(object_store::Error::AlreadyExists { .. }) => return Ok(false),
-            other => other.map_err(|error| failed("write", key, &error))?,
+        let written = match &*self.objects {
+            Objects::Files(files) => files.put(&path, content, existing).await?,
+            Objects::S3(s3) => s3.put(&path, &content, existing).await?,
         };
-        self.counters.written(length);
-        Ok(true)
-    }
-
-    /// Begins a write that is never completed.
-    async fn stage(&self, path: &Path, bytes: Bytes) -> object_store::Result<()> {
-        let mut upload = self.objects.put_multipart(path).await?;
-        upload.put_part(bytes.into()).await
+        if written {
+            self.counters.written(length);
+        }
+        Ok(written)
     }
 
     /// A document.
@@ -233,19 +252,16 @@ impl Store {
     pub async fn get_sums(&self, key: &str) -> Result<Sums, FunctionError> {
         let path = self.place(key).await?;
         let altered = match &self.faults {
-            Some(faults) if faults.alters(key) => {
-                let whole = self.objects.get(&path).await.map_err(|error| failed("read", key, &error))?;
-                let whole = whole.bytes().await.map_err(|error| failed("read", key, &error))?;
-                Some(faults.read(key, whole))
-            }
+            Some(faults) if faults.alters(key) => Some(faults.read(key, self.fetch(&path).await?)),
             _ => None,
         };
-        let range = async |range: Range<u64>| match &altered {
-            None => self.objects.get_range(&path, range).await.map_err(|error| failed("read", key, &error)),
-            Some(bytes) => part(bytes, range).ok_or_else(|| {
+        let range = async |range: Range<u64>| match (&altered, &*self.objects) {
+            (Some(bytes), _) => part(bytes, range).ok_or_else(|| {
                 let message = format!("object {key} is damaged: it ends within its header");
                 FunctionError::new(ErrorKind::ChecksumMismatch, message)
             }),
+            (None, Objects::Files(files)) => files.get_range(&path, range).await,
+            (None, Objects::S3(s3)) => s3.get_range(&path, range).await,
         };
         let length = range(0..LENGTH).await?;
         let size = header_size(&length).map_err(|error| damaged(key, &error))?;
@@ -274,8 +290,10 @@ impl Store {
     /// [`ErrorKind::ObjectUnavailable`] where they cannot be listed.
     pub async fn list(&self, folder: &str) -> Result<Vec<String>, FunctionError> {
         let path = path(folder)?;
-        let entries = self.objects.list(Some(&path)).map_ok(|entry| entry.location.to_string());
-        let mut keys: Vec<_> = entries.try_collect().await.map_err(|error| failed("list", folder, &error))?;
+        let mut keys = match &*self.objects {
+            Objects::Files(files) => files.list(&path).await?,
+            Objects::S3(s3) => s3.list(&path).await?,
+        };
         keys.sort_unstable();
         Ok(keys)
     }
@@ -286,10 +304,10 @@ impl Store {
     /// [`ErrorKind::ObjectUnavailable`] where they cannot be listed.
     pub async fn folders(&self, folder: &str) -> Result<Vec<String>, FunctionError> {
         let path = path(folder)?;
-        let listed = self.objects.list_with_delimiter(Some(&path)).await;
-        let listed = listed.map_err(|error| failed("list", folder, &error))?;
-        let mut names: Vec<_> =
-            listed.common_prefixes.iter().filter_map(|prefix| prefix.filename().map(str::to_owned)).collect();
+        let mut names = match &*self.objects {
+            Objects::Files(files) => files.folders(&path).await?,
+            Objects::S3(s3) => s3.folders(&path).await?,
+        };
         names.sort_unstable();
         Ok(names)
     }
@@ -303,15 +321,10 @@ impl Store {
         let keys = self.list(folder).await?;
         let doomed = keys.iter().filter(|key| Some(key.as_str()) != keep);
         let paths: Vec<_> = doomed.map(|key| path(key)).collect::<Result<_, _>>()?;
-        let mut deleted =
-            self.objects.delete_stream(futures::stream::iter(paths.into_iter().map(Ok)).boxed());
-        while let Some(result) = deleted.next().await {
-            match result {
-                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(failed("delete", folder, &error)),
-            }
+        match &*self.objects {
+            Objects::Files(files) => files.delete(paths).await,
+            Objects::S3(s3) => s3.delete(paths).await,
         }
-        Ok(())
     }
 }
 

@@ -12,7 +12,7 @@ use stepgrad_contract::{ErrorKind, Function, keys};
 
 fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&format!("file://{}", folder.path().display())).unwrap();
+    let store = Store::open(&format!("file://{}", folder.path().display()), |_| None).unwrap();
     (folder, store)
 }
 
@@ -76,9 +76,9 @@ async fn folders_are_listed_and_deleted() {
 
 #[test]
 fn another_kind_of_store_is_refused_by_name() {
-    let error = Store::open("s3://bucket/runs").unwrap_err();
-    assert!(error.message.contains("s3://") && error.message.contains("not built yet"));
-    assert_eq!(Store::open("runs").unwrap_err().kind, ErrorKind::InvalidEvent);
+    let error = Store::open("gs://bucket/runs", |_| None).unwrap_err();
+    assert!(error.message.contains("gs://") && error.message.contains("s3://bucket/prefix"));
+    assert_eq!(Store::open("runs", |_| None).unwrap_err().kind, ErrorKind::InvalidEvent);
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! Drives a run as the state machines do: calls the handlers in the order of the plan on a store in a
-//! temporary folder.
+//! Drives a run as the state machines do: calls the handlers in the order of the plan, on a store in a temporary
+//! folder unless its variables name another one, in this process unless there is a host of others.
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 #![expect(clippy::disallowed_methods, reason = "changes objects")]
 #![allow(dead_code, reason = "each test crate uses its own part")]
@@ -17,6 +17,7 @@ use stepgrad_contract::training::{
     Training, Validation,
 };
 use stepgrad_contract::{ErrorKind, Function, FunctionError, keys, view};
+use stepgrad_engine::host::Host;
 use stepgrad_runtime::handlers::{Environment, dispatch};
 
 pub(crate) const RUN: &str = "run-1";
@@ -102,7 +103,11 @@ pub(crate) type Meddle = fn(&std::path::Path);
 
 pub(crate) struct Driver {
     pub(crate) folder: tempfile::TempDir,
+    /// What the functions find in their environment.
+    pub(crate) variables: BTreeMap<String, String>,
     pub(crate) environment: Environment,
+    /// The processes that make the calls, where this one does not.
+    pub(crate) host: Option<Host>,
     pub(crate) training: Training,
     pub(crate) manner: Manner,
     /// Peers whose work of a round is lost.
@@ -117,12 +122,26 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) async fn new(training: Training) -> Self {
+        Self::with_variables(training, &BTreeMap::new()).await
+    }
+
+    /// With other variables than those of a store in a folder.
+    pub(crate) async fn with_variables(training: Training, more: &BTreeMap<String, String>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let environment = environment(&folder);
+        let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/data");
+        let mut variables = BTreeMap::from([
+            ("STEPGRAD_STORE".to_owned(), format!("file://{}/runs", folder.path().display())),
+            ("STEPGRAD_DATA".to_owned(), examples.to_owned()),
+            ("STEPGRAD_KEYS".to_owned(), format!("file://{}/keys", folder.path().display())),
+        ]);
+        variables.extend(more.clone());
+        let environment = environment(&variables);
         environment.store.put_json(&keys::training(RUN), &training).await.unwrap();
         Self {
             folder,
+            variables,
             environment,
+            host: None,
             training,
             manner: Manner::default(),
             lost: BTreeMap::new(),
@@ -134,9 +153,19 @@ impl Driver {
 
     /// With faults.
     pub(crate) async fn with_faults(training: Training, plan: &Plan) -> Self {
+        Self::with_faults_and_variables(training, plan, &BTreeMap::new()).await
+    }
+
+    /// With faults and other variables.
+    pub(crate) async fn with_faults_and_variables(
+        training: Training,
+        plan: &Plan,
+        more: &BTreeMap<String, String>,
+    ) -> Self {
         let mut text = serde_json::to_vec(plan).unwrap();
         text.push(b'\n');
-        let driver = Self::new(Training { faults: Some(sha256(&text)), ..training }).await;
+        let training = Training { faults: Some(sha256(&text)), ..training };
+        let driver = Self::with_variables(training, more).await;
         driver.environment.store.put_json(&keys::faults(RUN), plan).await.unwrap();
         Self { manner: Manner { retries: 3, cold: true, ..Manner::default() }, ..driver }
     }
@@ -151,7 +180,7 @@ impl Driver {
 
     pub(crate) async fn call(&mut self, function: Function, event: Value) -> Result<Value, FunctionError> {
         if self.manner.cold {
-            self.environment = environment(&self.folder);
+            self.environment = environment(&self.variables);
         }
         if let Some(by) = self.manner.by {
             return Ok(by(&self.path("").display().to_string(), function, event));
@@ -162,7 +191,11 @@ impl Driver {
             if let Some(event) = event.as_object_mut() {
                 event.insert("attempt".to_owned(), json!(attempt));
             }
-            match dispatch(function, &self.environment, event.clone()).await {
+            let reply = match &self.host {
+                Some(host) => hosted(host, function, &event).await,
+                None => dispatch(function, &self.environment, event.clone()).await,
+            };
+            match reply {
                 Err(error) if error.kind.is_retryable() && attempt < self.manner.retries => attempt += 1,
                 other => break other?,
             }
@@ -343,13 +376,18 @@ impl Driver {
     }
 }
 
-fn environment(folder: &tempfile::TempDir) -> Environment {
-    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/data");
-    let variables = |name: &str| match name {
-        "STEPGRAD_STORE" => Some(format!("file://{}/runs", folder.path().display())),
-        "STEPGRAD_DATA" => Some(examples.to_owned()),
-        "STEPGRAD_KEYS" => Some(format!("file://{}/keys", folder.path().display())),
-        _ => None,
-    };
-    Environment::from_variables(variables).unwrap()
+/// A call that another process makes. What ends the process is retried like an object that cannot be read.
+async fn hosted(host: &Host, function: Function, event: &Value) -> Result<Value, FunctionError> {
+    let reply = host.call(function.name(), event.to_string().into()).await.unwrap();
+    let payload: Value = serde_json::from_slice(&reply.payload).unwrap();
+    if reply.function_error.is_none() {
+        return Ok(payload);
+    }
+    let name = payload["errorType"].as_str().unwrap();
+    let kind = ErrorKind::ALL.into_iter().find(|kind| kind.name() == name);
+    Err(FunctionError::new(kind.unwrap_or(ErrorKind::ObjectUnavailable), payload["errorMessage"].to_string()))
+}
+
+fn environment(variables: &BTreeMap<String, String>) -> Environment {
+    Environment::from_variables(|name| variables.get(name).cloned()).unwrap()
 }
