@@ -41,8 +41,8 @@ pub trait Faults: Send + Sync + 'static {
     /// What is due in a call of `function` with `payload`, while `at_work` other calls are under way.
     fn due(&self, function: &str, payload: &Bytes, at_work: usize) -> Option<Due>;
 
-    /// What was said to be due with the same arguments happens now: a duplicate when it is delivered again, all else
-    /// with the call.
+    /// What was said to be due with the same arguments happens now: a late duplicate when it is delivered again, all
+    /// else with the call.
     fn happens(&self, function: &str, payload: &Bytes, at_work: usize);
 }
 
@@ -98,7 +98,9 @@ impl Faulty {
                 () = tokio::time::sleep(after) => {}
                 _ = ending.wait_for(|ending| *ending) => {}
             }
-            faults.happens(&name, &event, at_work);
+            if !after.is_zero() {
+                faults.happens(&name, &event, at_work);
+            }
             drop(sender.send(inner.invoke(&name, event).await));
         });
         reply
@@ -111,8 +113,11 @@ impl Faulty {
         payload: Bytes,
         at_work: usize,
     ) -> Result<InvokeReply, InvokeError> {
-        if due.as_ref().is_some_and(|due| !matches!(due, Due::Duplicate { .. })) {
-            self.faults.happens(function, &payload, at_work);
+        // Told before the call is made: an engine that dies with the answer would not tell it any more.
+        match &due {
+            None => {}
+            Some(Due::Duplicate { after }) if !after.is_zero() => {}
+            Some(_) => self.faults.happens(function, &payload, at_work),
         }
         match due {
             None => self.inner.invoke(function, payload).await,

@@ -169,7 +169,7 @@ pub(super) const ACTIONS: &[Entry] = &[
             "after_ms",
             Kind::Whole(0, LONGEST),
             Plain::Whole(0),
-            "When the second delivery starts, at the end of the run at the latest; 0 is at once.",
+            "When the second delivery starts, at the end of the run at the latest; 0 is at once. One that waits when the engine is killed is not made.",
         )],
     },
     Entry { name: "cold_start", acts: Where::Invocation, doc: "The call gets a new process.", fields: &[] },
