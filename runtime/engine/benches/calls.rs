@@ -5,8 +5,10 @@
 //!     cargo build --release -p stepgrad-engine --example empty && cargo bench -p stepgrad-engine [-- ROUNDS]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout, reason = "a benchmark")]
 
-use bytes::Bytes;
-use futures::future::BoxFuture;
+#[path = "../tests/empty/mod.rs"]
+mod empty;
+
+use empty::Empty;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use stepgrad_engine::core::{Settings, Status};
 use stepgrad_engine::driver::history::{Discard as NoHistory, HistoryFile, HistorySink};
 use stepgrad_engine::driver::live::{LiveOptions, start};
 use stepgrad_engine::host::{Discard, FunctionConfig, Host, HostConfig, InvocationRecord};
-use stepgrad_engine::integrations::lambda::{Invoke, InvokeError, InvokeReply};
+use stepgrad_engine::integrations::lambda::Invoke;
 
 const LOOP: &str = include_str!("../../../setup/engines/loop.json");
 const MAP: &str = include_str!("../../../setup/engines/map.json");
@@ -26,22 +28,6 @@ const STEPS: u32 = 5_000;
 const ROUNDS: usize = 15;
 /// Of the host's functions at a time.
 const PROCESSES: usize = 8;
-
-/// Answers at once.
-struct Empty;
-
-impl Invoke for Empty {
-    fn invoke<'a>(&'a self, _: &'a str, _: Bytes) -> BoxFuture<'a, Result<InvokeReply, InvokeError>> {
-        Box::pin(async {
-            Ok(InvokeReply {
-                payload: Bytes::from_static(b"{}"),
-                function_error: None,
-                executed_version: "$LATEST".to_owned(),
-                request_id: String::new(),
-            })
-        })
-    }
-}
 
 async fn timed(
     program: &Program,

@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 #![expect(clippy::disallowed_methods, reason = "processes, files and /proc are what is tested")]
 
+mod empty;
 mod rounds;
 
-use bytes::Bytes;
-use futures::future::BoxFuture;
+use empty::Empty;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,7 +18,6 @@ use stepgrad_asl::program::Program;
 use stepgrad_engine::core::{Recorded, Settings, Status};
 use stepgrad_engine::driver::history::{HistoryFile, HistorySink};
 use stepgrad_engine::driver::live::{LiveOptions, start};
-use stepgrad_engine::integrations::lambda::{Invoke, InvokeError, InvokeReply};
 use stepgrad_engine::integrations::s3::S3Folder;
 
 /// In a child process: the folder that it works in.
@@ -42,21 +41,6 @@ fn peak(test: &str, folder: &Path, work: impl FnOnce(&Path)) -> Option<u64> {
     assert!(child.status.success(), "{text}\n{}", String::from_utf8_lossy(&child.stderr));
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_else(|| panic!("{text}"));
     Some(line.trim().strip_suffix("kB").unwrap().trim().parse().unwrap())
-}
-
-struct Empty;
-
-impl Invoke for Empty {
-    fn invoke<'a>(&'a self, _: &'a str, _: Bytes) -> BoxFuture<'a, Result<InvokeReply, InvokeError>> {
-        Box::pin(async {
-            Ok(InvokeReply {
-                payload: Bytes::from_static(b"{}"),
-                function_error: None,
-                executed_version: "$LATEST".to_owned(),
-                request_id: String::new(),
-            })
-        })
-    }
 }
 
 const ITEMS: usize = 100_000;

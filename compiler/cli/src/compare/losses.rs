@@ -43,14 +43,13 @@ fn loss(told: &Told, peer: u32, before: u32, first: u32, last: u32) -> LostPeer 
         .filter(|(_, round)| (before + 1..=last).contains(round))
         .collect();
     // The row of rounds with faults that led to the loss: one that was survived before is not its beginning.
-    let until: Vec<_> = faults.iter().filter(|(_, round)| *round <= first).collect();
-    let row = until.iter().rev().scan(first, |next, (time, round)| {
-        let follows = *round + 1 >= *next;
-        *next = *round;
-        follows.then_some((*time, *round))
+    let until = faults.iter().rev().filter(|(_, round)| *round <= first);
+    let row = until.scan(first, |next, fault| {
+        let follows = fault.1 + 1 >= *next;
+        *next = fault.1;
+        follows.then_some(fault)
     });
     let start = row.last();
-    let start = start.as_ref();
     let end = faults.last();
     let rejoined = told
         .rounds

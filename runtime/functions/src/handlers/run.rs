@@ -190,8 +190,9 @@ impl Run {
         Ok(members)
     }
 
-    /// The view of the round before, and whose replica and state of the round before `peer` goes on from in a peer-to-peer exchange: its own,
-    /// or that of the lowest peer that has one, where it was lost; `None` before the first round.
+    /// The view that the round before was settled in, and whose replica and state of it `peer` goes on from in a
+    /// peer-to-peer exchange: its own, or that of the lowest peer that has one, where it was lost; `None` before the
+    /// first round.
     pub(super) async fn predecessor(
         &self,
         store: &Store,
