@@ -217,3 +217,36 @@ fn a_file_that_is_not_there_and_a_link_that_leads_out_are_shown_at_their_places(
     assert_eq!(finding("SG061"), [6]);
     assert!(!project.join("runs").exists(), "a run that cannot start leaves no record");
 }
+
+#[test]
+fn calls_leave_metrics_in_the_log_where_the_spec_asks_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("train.yaml"),
+        small_spec("peer_to_peer", "gradient_averaging", "epoch", 2).replace("epochs: 3", "epochs: 1"),
+    )
+    .unwrap();
+    for (set, counted) in [("functions.metrics=none", false), ("functions.metrics=cloudwatch", true)] {
+        let run = stepgrad(folder.path(), &["run", "train.yaml", "--set", set, "-o", "json"]).exits(0).json();
+        let logs = folder.path().join("runs").join(run["run"].as_str().unwrap()).join("logs");
+        let mut calls = 0;
+        for entry in std::fs::read_dir(logs).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            for line in lines.filter(|line| line["kind"] == "call") {
+                calls += 1;
+                assert_eq!(line["_aws"].is_object(), counted, "{line}");
+                assert_eq!(line["training"].as_str(), counted.then_some("small"), "{line}");
+                assert_eq!(line["run"], run["run"]);
+                assert!(line["duration_ms"].is_u64() && line["attempt"] == 0, "{line}");
+                let function = path.file_stem().unwrap().to_str().unwrap();
+                assert_eq!(line["function"], function);
+                if function == "gradient" {
+                    assert!(line["round"] == 1 && line["peer"].is_u64() && line["batch"].is_u64(), "{line}");
+                }
+            }
+        }
+        assert_eq!(run["invocations"], calls, "one line a call");
+    }
+}

@@ -45,6 +45,7 @@ pub fn compile(spec: &Spec, templates: &Templates) -> Result<Compilation, Compil
             .map(|function| (function, spec.functions.of(function).timeout_s.value))
             .into(),
         max_attempts: spec.fault_tolerance.retries.max_attempts.value,
+        hand_overs: spec.functions.hand_over.at_most.value,
     };
     let machines = lower::lower(&plan, &settings, templates)?;
     let mut functions: Vec<_> = plan.stages().iter().map(|stage| stage.function).collect();

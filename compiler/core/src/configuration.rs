@@ -2,8 +2,10 @@
 
 use crate::bound::Bounds;
 use crate::spec::{self, Spec};
+use stepgrad_contract::Function;
 use stepgrad_contract::training::{
-    self, Data, EarlyStopping, Model, Optimizer, ReduceLrOnPlateau, Synthetic, Target, Training, Validation,
+    self, Algorithm, Data, EarlyStopping, HandOver, Model, Optimizer, ReduceLrOnPlateau, Synthetic, Target,
+    Training, Validation,
 };
 
 /// Rounds whose objects are kept behind the current one: a late call of the last round still finds its inputs.
@@ -52,6 +54,13 @@ pub(crate) fn configuration(spec: &Spec, bounds: &Bounds) -> Training {
         }),
         quorum: spec.fault_tolerance.quorum.value,
         gone_after_rounds: spec.fault_tolerance.gone_after_rounds.as_ref().map(|rounds| rounds.value),
+        hand_over: HandOver {
+            at_most: spec.functions.hand_over.at_most.value,
+            reserve_s: spec.functions.hand_over.reserve_s.as_ref().map(|reserve| reserve.value),
+            train_timeout_s: (training.algorithm.value == Algorithm::ModelAveraging)
+                .then(|| spec.functions.of(Function::Train).timeout_s.value),
+        },
+        metrics: spec.functions.metrics.value,
         carriers: bounds.carriers,
         rounds_per_segment: bounds.rounds_per_segment,
         retain_rounds: Some(RETAIN_ROUNDS),

@@ -57,9 +57,21 @@ pub struct CallLog {
     /// The batch, where the event names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<u64>,
+    /// Which attempt it was, where the event says so; 0 is the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u64>,
+    /// Which continuation it was of work that was handed over, from 1; absent for a call that began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continuation: Option<u64>,
+    /// Milliseconds from the event to the reply, as the function measures them; what is billed is more.
+    #[serde(default)]
+    pub duration_ms: u64,
     /// The error's name, where it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What went wrong and what to do, where it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
     /// What it moved.
     #[serde(flatten)]
     pub traffic: Traffic,
@@ -97,12 +109,18 @@ mod tests {
             round: Some(3),
             peer: Some(2),
             batch: None,
+            attempt: Some(1),
+            continuation: None,
+            duration_ms: 7,
             error: None,
+            message: None,
             traffic,
         };
         let line = format!("{}\n", serde_json::to_string(&log).unwrap());
         assert!(line.starts_with(r#"{"kind":"call","function":"gradient""#), "{line}");
-        assert_eq!(CallLog::from_line(&line), Some(log));
+        assert_eq!(CallLog::from_line(&line), Some(log.clone()));
+        let counted = crate::metrics::embedded(&log, "digits", 1_700_000_000_000).to_string();
+        assert_eq!(CallLog::from_line(&counted), Some(log), "a line with metrics is one of a call too");
         assert_eq!(CallLog::from_line("START RequestId: id Version: $LATEST"), None);
         assert_eq!(CallLog::from_line(r#"{"kind":"other"}"#), None);
         let mut sum = traffic;

@@ -40,6 +40,10 @@ pub enum ErrorKind {
     PeerLeft,
     /// The peer has not joined yet.
     PeerAbsent,
+    /// The function's time limit ended before the least that a call has to do.
+    OutOfTime,
+    /// A function handed over as often as it may and is not done.
+    TooManyHandOvers,
     /// A count or size goes beyond what the definition can carry.
     LimitExceeded,
     /// A defect of the handler.
@@ -48,7 +52,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::ObjectUnavailable,
         Self::AccessDenied,
         Self::ObjectMissing,
@@ -66,6 +70,8 @@ impl ErrorKind {
         Self::KeyUnavailable,
         Self::PeerLeft,
         Self::PeerAbsent,
+        Self::OutOfTime,
+        Self::TooManyHandOvers,
         Self::LimitExceeded,
         Self::Internal,
     ];
@@ -91,6 +97,8 @@ impl ErrorKind {
             Self::KeyUnavailable => "Stepgrad.KeyUnavailable",
             Self::PeerLeft => "Stepgrad.PeerLeft",
             Self::PeerAbsent => "Stepgrad.PeerAbsent",
+            Self::OutOfTime => "Stepgrad.OutOfTime",
+            Self::TooManyHandOvers => "Stepgrad.TooManyHandOvers",
             Self::LimitExceeded => "Stepgrad.LimitExceeded",
             Self::Internal => "Stepgrad.Internal",
         }
@@ -101,7 +109,11 @@ impl ErrorKind {
     pub const fn is_retryable(self) -> bool {
         matches!(
             self,
-            Self::ObjectUnavailable | Self::ObjectMissing | Self::StaleObject | Self::ChecksumMismatch
+            Self::ObjectUnavailable
+                | Self::ObjectMissing
+                | Self::StaleObject
+                | Self::ChecksumMismatch
+                | Self::OutOfTime
         )
     }
 }

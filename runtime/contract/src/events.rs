@@ -7,7 +7,60 @@ use crate::progress::{Lost, Metrics, Stop};
 use crate::view::{self, Reached};
 use serde::{Deserialize, Serialize};
 
-/// The event of `prepare` and `initialise`.
+/// How far a call came that handed over for want of time, and where the next one goes on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandedOver {
+    /// Which continuation the next call is, from 1; 0 for a call that begins.
+    pub continuation: u32,
+    /// For `train`, the place of the next batch; for `prepare`, how many batches are written.
+    pub next: u32,
+}
+
+/// The event of `prepare`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrepareEvent {
+    /// The run.
+    pub run: String,
+    /// Where to go on.
+    #[serde(default)]
+    pub handed_over: HandedOver,
+}
+
+/// The reply of `prepare`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PrepareReply {
+    /// What the machines carry on; empty where it is not done.
+    #[serde(flatten)]
+    pub next: Next,
+    /// Where the next call has to go on; null where nothing is left to do.
+    pub handed_over: Option<HandedOver>,
+}
+
+/// The event of `train`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainEvent {
+    /// The run.
+    pub run: String,
+    /// The round.
+    pub round: u32,
+    /// The peer.
+    pub peer: u32,
+    /// Where to go on.
+    #[serde(default)]
+    pub handed_over: HandedOver,
+}
+
+/// The reply of `train`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainReply {
+    /// The work; where it is not done, as far as it came.
+    #[serde(flatten)]
+    pub work: WorkReply,
+    /// Where the next call has to go on; null where nothing is left to do.
+    pub handed_over: Option<HandedOver>,
+}
+
+/// The event of `initialise`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunEvent {
     /// The run.
@@ -27,7 +80,7 @@ pub struct GradientEvent {
     pub batch: u32,
 }
 
-/// The event of `train`, `combine`, `heartbeat` and `reach`.
+/// The event of `combine`, `heartbeat` and `reach`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerEvent {
     /// The run.
@@ -175,7 +228,7 @@ pub enum Replicas {
     Peers(Reports),
 }
 
-/// What the machines carry from round to round; the reply of `prepare` for the first one.
+/// What the machines carry from round to round.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Next {
     /// The round to come; for [`Action::Finish`], the last one done.
@@ -207,7 +260,7 @@ pub struct InitialiseReply {
     pub replica: String,
 }
 
-/// The reply of `gradient`, `train` and `combine`.
+/// The reply of `gradient` and `combine`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkReply {
     /// The peer.

@@ -85,6 +85,12 @@ impl Function {
         format!("${{{}{}FunctionArn}}", first.map(String::from).unwrap_or_default(), letters.as_str())
     }
 
+    /// Whether a call that comes near its time limit hands over to another one; see the handlers' `hand_over`.
+    #[must_use]
+    pub const fn hands_over(self) -> bool {
+        matches!(self, Self::Prepare | Self::Train)
+    }
+
     /// Whether the function computes the model (forward or backward passes), as opposed to moving tensors.
     #[must_use]
     pub const fn computes(self) -> bool {

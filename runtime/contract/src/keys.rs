@@ -82,6 +82,33 @@ pub fn optimizer(run: &str, round: u32, peer: u32) -> String {
     format!("{}/peer-{peer:04}/optimizer.safetensors", self::round(run, round))
 }
 
+/// A peer's local model in the middle of a round: parameters and buffers before the batch at `place` of its work.
+/// Read and written by `train` alone, where a call hands over to the next one.
+#[must_use]
+pub fn local_model(run: &str, round: u32, peer: u32, place: u32) -> String {
+    format!("{}/{place:010}.safetensors", local_states(run, round, peer))
+}
+
+/// The optimiser's state that belongs to a [`local_model`].
+#[must_use]
+pub fn local_optimizer(run: &str, round: u32, peer: u32, place: u32) -> String {
+    format!("{}/{place:010}-momentum.safetensors", local_states(run, round, peer))
+}
+
+/// The folder of a peer's local models of a round.
+#[must_use]
+pub fn local_states(run: &str, round: u32, peer: u32) -> String {
+    format!("{}/peer-{peer:04}/handed-over", self::round(run, round))
+}
+
+/// The place of a [`local_model`]; `None` for another key.
+#[must_use]
+pub fn local_place(key: &str) -> Option<u32> {
+    let (folder, file) = key.rsplit_once('/')?;
+    let place = file.strip_suffix(".safetensors").filter(|_| folder.ends_with("/handed-over"))?;
+    place.parse().ok()
+}
+
 /// The server's model after a round; in round 0, what every replica starts from.
 #[must_use]
 pub fn server_replica(run: &str, round: u32) -> String {
@@ -186,6 +213,16 @@ mod tests {
             identity(&second(super::optimizer("a", 3, 2))).as_deref(),
             Some("round-000003/view-2/peer-0002/optimizer")
         );
+    }
+
+    #[test]
+    fn a_local_model_tells_its_place() {
+        let key = super::local_model("a", 3, 2, 17);
+        assert_eq!(super::local_place(&key), Some(17));
+        assert_eq!(super::local_place(&super::local_optimizer("a", 3, 2, 17)), None);
+        assert_eq!(super::local_place(&super::published("a", 3, 2)), None);
+        assert_eq!(identity(&key).as_deref(), Some("round-000003/peer-0002/handed-over/0000000017"));
+        assert!(key.starts_with(&format!("{}/", super::round("a", 3))), "swept with its round");
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod faults;
 pub mod function;
 pub mod keys;
 pub mod manifest;
+pub mod metrics;
 pub mod progress;
 pub mod schedule;
 pub mod signing;

@@ -3,6 +3,7 @@
 
 use crate::aggregation::Aggregation;
 use crate::fanout::Carriers;
+use crate::metrics::Metrics;
 use crate::signing::PublicKey;
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +60,12 @@ pub struct Training {
     /// Rounds in a row without a peer after which it is not called any more; absent for never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gone_after_rounds: Option<u32>,
+    /// When functions hand over for want of time.
+    #[serde(default)]
+    pub hand_over: HandOver,
+    /// Where metrics of calls go.
+    #[serde(default, skip_serializing_if = "Metrics::is_none")]
+    pub metrics: Metrics,
     /// How the fan-out is carried, by its size.
     pub carriers: Carriers,
     /// Rounds of one `segment` execution at the most, so that its history stays in bounds.
@@ -86,6 +93,31 @@ impl Training {
             Every::Batches(batches) => epochs * u64::from(largest_shard.div_ceil(batches.max(1))),
             Every::Epochs(every) => epochs.div_ceil(u64::from(every.max(1))),
         }
+    }
+}
+
+/// When a function that approaches its time limit hands over to another call of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HandOver {
+    /// Times that one piece of work is handed over at the most. The definitions count; this is for people.
+    pub at_most: u32,
+    /// Seconds of the limit that are kept for what cannot be foreseen; absent for a tenth of the limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserve_s: Option<u32>,
+    /// Seconds that a call of `train` may take, where the training calls it. The host keeps it; this is for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_timeout_s: Option<u32>,
+}
+
+impl HandOver {
+    /// Times at the most where the spec says nothing.
+    pub const AT_MOST: u32 = 4;
+}
+
+impl Default for HandOver {
+    fn default() -> Self {
+        Self { at_most: Self::AT_MOST, reserve_s: None, train_timeout_s: None }
     }
 }
 

@@ -1,11 +1,13 @@
 //! Serves one function on the Lambda Runtime API: the handler that `_HANDLER` names, one event after the other,
 //! until the API is gone. What the function computes stands in [`crate::handlers`].
+#![expect(clippy::disallowed_methods, reason = "the log says when a call ended and how long it took")]
 
 use std::any::Any;
 use std::future::Future;
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -13,9 +15,9 @@ use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use lambda_runtime_api_client::{PooledClient, body::Body, build_request};
 use serde_json::Value;
 use stepgrad_contract::call_log::{CallLog, Kind, Traffic};
-use stepgrad_contract::{ErrorKind, Function, FunctionError};
+use stepgrad_contract::{ErrorKind, Function, FunctionError, metrics};
 
-use crate::handlers::{self, Environment};
+use crate::handlers::{self, Deadline, Environment};
 
 /// What Lambda sets in every execution environment, and `lambda_runtime` panics without.
 const VARIABLES: [&str; 5] = [
@@ -72,11 +74,16 @@ pub async fn serve_with(get: impl Fn(&str) -> Option<String>, step: Step) -> Res
         let environment = Arc::clone(&environment);
         async move {
             let mut call = call(function, &event);
+            let environment = environment.until(Deadline::of_invocation(event.context.deadline));
             let before = environment.store.traffic();
+            let began = Instant::now();
             let reply = guard(function, step(function, &environment, event.payload)).await;
             call.traffic = environment.store.traffic().since(&before);
+            call.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             call.error = reply.as_ref().err().map(|error| error.kind.name().to_owned());
-            log(&call);
+            call.message = reply.as_ref().err().map(|error| error.message.clone());
+            let counted = call.run.as_deref().and_then(|run| environment.counted(run));
+            log(&call, counted.as_deref());
             reply.map_err(|error| {
                 complain(&call.request_id, &error);
                 diagnostic(&error)
@@ -143,13 +150,26 @@ fn call(function: Function, event: &LambdaEvent<Value>) -> CallLog {
         round: number("round"),
         peer: number("peer"),
         batch: number("batch"),
+        attempt: number("attempt"),
+        continuation: event.payload["handed_over"]["continuation"].as_u64().filter(|number| *number > 0),
+        duration_ms: 0,
         error: None,
+        message: None,
         traffic: Traffic::default(),
     }
 }
 
-fn log(call: &CallLog) {
-    if let Ok(mut line) = serde_json::to_string(call) {
+/// Writes the call's line, with metrics where it is one of a training that leaves them.
+fn log(call: &CallLog, counted: Option<&str>) {
+    let line = match counted {
+        None => serde_json::to_string(call),
+        Some(training) => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+            serde_json::to_string(&metrics::embedded(call, training, now))
+        }
+    };
+    if let Ok(mut line) = line {
         line.push('\n');
         // Standard output is the function's log; where it is closed nobody reads it.
         drop(std::io::stdout().write_all(line.as_bytes()));

@@ -53,7 +53,7 @@ fn samples(prepared: &Prepared) -> Vec<(Vec<f32>, String)> {
 
 fn collect(prepared: &Prepared, wanted: impl Fn(Place) -> bool) -> Vec<(Vec<f32>, String)> {
     let mut samples = Vec::new();
-    for (_, file) in prepared.batches().filter(|(place, _)| wanted(*place)) {
+    for (_, file) in prepared.batches(0).filter(|(place, _)| wanted(*place)) {
         let batch = Batch::load(&file.unwrap(), &prepared.manifest).unwrap();
         let classes = Vec::<i64>::try_from(&batch.y).unwrap();
         for (place, class) in classes.iter().enumerate() {
@@ -242,7 +242,7 @@ fn libsvm_dense_and_sparse() {
     let prepared = read(data(Format::Libsvm, "t"), &[("t", text.into())]).unwrap();
     assert_eq!(samples(&prepared), rows);
     assert_eq!(prepared.manifest.classes, ["-1", "1"]);
-    let (_, file) = prepared.batches().next().unwrap();
+    let (_, file) = prepared.batches(0).next().unwrap();
     assert!(file.unwrap().tensors.contains_key("x"), "half of the values are there");
 
     // Few values of many: batches stay sparse, preprocessing sees the zeros.
@@ -267,7 +267,7 @@ fn libsvm_dense_and_sparse() {
         let table = format!("label,{}\n{dense}", header.join(","));
         let one = Data { preprocess: preprocess.clone(), ..data(Format::Libsvm, "t") };
         let one = read(one, &[("t", gzip(sparse.as_bytes()))]).unwrap();
-        let (_, file) = one.batches().next().unwrap();
+        let (_, file) = one.batches(0).next().unwrap();
         assert!(file.unwrap().tensors.contains_key("indptr"));
         let other =
             read(Data { preprocess, ..data(Format::Csv, "t") }, &[("t", table.into_bytes())]).unwrap();
@@ -428,7 +428,7 @@ const FORMATS: [Format; 5] = [Format::Idx, Format::Cifar10, Format::Csv, Format:
 /// Reads files and takes every batch; only errors of the data are errors.
 fn take_all(format: Format, files: Files<'_>) {
     match read(data(format, "d"), files) {
-        Ok(prepared) => prepared.batches().for_each(|(_, file)| {
+        Ok(prepared) => prepared.batches(0).for_each(|(_, file)| {
             Batch::load(&file.unwrap(), &prepared.manifest).unwrap();
         }),
         Err(error) => assert_eq!(error.kind, ErrorKind::InvalidData, "{error}"),

@@ -2,7 +2,8 @@
 //! when every call of a peer has had all its attempts, each until its timeout, with the longest delays between them.
 //!
 //! Counted on the definitions, as histories are. Calls that wait for a free process of this computer are not counted:
-//! on AWS they are throttled and tried again, which is.
+//! on AWS they are throttled and tried again, which is. Nor are calls that hand over: whoever does is alive, and the
+//! time counts from its last sign of life.
 
 use crate::limits::INLINE_MAP_CONCURRENCY;
 use crate::lower::Machine;

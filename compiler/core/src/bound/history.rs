@@ -153,9 +153,22 @@ fn longest<'a>(
     known.insert(name, None);
     let after =
         nexts(state).into_iter().map(|next| longest(states, next, elements, known)).max().unwrap_or(0);
-    let events = own(state, elements) + after;
+    let events = own(state, elements) + after + again(states, name, elements);
     known.insert(name, Some(events));
     events
+}
+
+/// The events of what a Choice repeats: a rule that leads back to a state which comes before the Choice, as long as a
+/// number is not above a constant, does so that often.
+fn again(states: &Object<String, Value>, name: &str, elements: Elements) -> u64 {
+    let Some(choice) = states.get(name) else { return 0 };
+    let rules = choice["Choices"].as_array().into_iter().flatten();
+    let each = rules.filter_map(|rule| {
+        let times = rule["NumericLessThanEquals"].as_u64()?;
+        let back = states.get(rule["Next"].as_str()?).filter(|state| nexts(state).contains(&name))?;
+        Some(times * (own(back, elements) + own(choice, elements)))
+    });
+    each.max().unwrap_or(0)
 }
 
 fn nexts(state: &Value) -> Vec<&str> {
@@ -228,6 +241,31 @@ mod tests {
         // 4 for the map, 2 for Succeed; each iteration: 2, entered and exited, and three attempts of three events.
         let events = scope(&machine, Elements { members: 5, ..Elements::default() });
         assert_eq!(events, 4 + 5 * (2 + 2 + 9) + 2);
+    }
+
+    #[test]
+    fn a_counted_loop_is_counted_as_often_as_it_can_be_gone_through() {
+        let call = json!({
+            "Type": "Task",
+            "Resource": "arn:aws:states:::lambda:invoke",
+            "Retry": [{"ErrorEquals": ["A"], "MaxAttempts": 1}],
+            "Next": "HandedOver",
+        });
+        let rules = json!([
+            {"Variable": "$.handed_over", "IsNull": true, "Next": "Done"},
+            {"Variable": "$.handed_over.continuation", "NumericLessThanEquals": 3, "Next": "Call"},
+        ]);
+        let machine = json!({
+            "StartAt": "Call",
+            "States": {
+                "Call": call,
+                "HandedOver": {"Type": "Choice", "Choices": rules, "Default": "GivenUp"},
+                "GivenUp": {"Type": "Fail"},
+                "Done": {"Type": "Succeed"},
+            },
+        });
+        // Four calls of two attempts and four looks at their replies, then the end.
+        assert_eq!(scope(&machine, Elements::default()), 4 * (2 + 2 * 3 + 2) + 2);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::{Settings, machine_placeholder};
 use crate::limits::{FUNCTION_TIMEOUT_S, INLINE_MAP_CONCURRENCY};
 use crate::plan::{Dimension, Failure, Map, Plan, Stage, Step};
 use serde_json::{Value, json};
-use stepgrad_contract::{ErrorKind, view};
+use stepgrad_contract::{ErrorKind, Function, view};
 
 /// Seconds that a call may wait for its function to start on top of the function's own timeout, so that it is
 /// Lambda that ends a slow function and names the cause.
@@ -175,6 +175,29 @@ impl Lowering<'_> {
             "view": stage.view,
             // What is known of the peers: how their work ended, or how their exchange did.
             "reports": if stage.view == view::FIRST { "$.reports" } else { "$.replicas" },
+            "hand_over": self.hand_over(stage, timeout),
+        })
+    }
+
+    /// How a task is called again that handed over for want of time; null for one that never does.
+    fn hand_over(&self, stage: &Stage, timeout: u32) -> Value {
+        if !stage.function.hands_over() {
+            return Value::Null;
+        }
+        let at_most = self.settings.hand_overs;
+        let function = stage.function.name();
+        json!({
+            "choice": format!("{}HandedOver", stage.name),
+            "done": format!("{}Done", stage.name),
+            "given_up": format!("{}GivenUp", stage.name),
+            // Where the function's reply, and what it begins with, stand in the state.
+            "path": if stage.function == Function::Prepare { "$.state.handed_over" } else { "$.work.handed_over" },
+            "at_most": at_most,
+            "error": ErrorKind::TooManyHandOvers.name(),
+            "cause": format!(
+                "{function} was not done after {} calls of up to {timeout} s each: raise functions.{function}.timeout_s or functions.hand_over.at_most",
+                at_most.saturating_add(1)
+            ),
         })
     }
 
@@ -226,6 +249,7 @@ impl Lowering<'_> {
             },
             "concurrency": INLINE_MAP_CONCURRENCY,
             "steps": steps,
+            "hands_over": steps.iter().any(|step| !step["hand_over"].is_null()),
             "failure": failure,
             "result_path": map.results,
             "next": next,

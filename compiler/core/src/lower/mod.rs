@@ -22,6 +22,8 @@ pub struct Settings {
     pub timeouts: BTreeMap<Function, u32>,
     /// Times that a failed call is made again.
     pub max_attempts: u32,
+    /// Times that one piece of work is handed over from call to call.
+    pub hand_overs: u32,
 }
 
 /// A state machine.

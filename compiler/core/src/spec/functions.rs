@@ -13,13 +13,16 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use stepgrad_contract::Function;
-use stepgrad_contract::training::{Algorithm, Topology as Kind};
+use stepgrad_contract::metrics::Metrics;
+use stepgrad_contract::training::{self, Algorithm, Topology as Kind};
 
 const MEMORY_MB: RangeInclusive<u32> = 128..=limits::FUNCTION_MEMORY_MB;
 const TIMEOUT_S: RangeInclusive<u32> = 1..=limits::FUNCTION_TIMEOUT_S;
 /// AWS Step Functions, "Distributed Map": the most child executions at once.
 const CONCURRENCY: RangeInclusive<u32> = 1..=10_000;
 const DEFAULT_CONCURRENCY: u32 = 100;
+const RESERVE_S: RangeInclusive<u32> = 1..=600;
+const HAND_OVERS: RangeInclusive<u32> = 1..=100;
 
 /// What the functions get.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -31,6 +34,70 @@ pub struct Functions {
     pub max_concurrency: Spanned<u32>,
     /// The processor they are built for.
     pub architecture: Spanned<Processor>,
+    /// When a call that comes near its timeout hands over to another one.
+    pub hand_over: HandOver,
+    /// Where metrics of calls go.
+    pub metrics: Spanned<Metrics>,
+}
+
+/// When a call of `train` or `prepare` that comes near its timeout hands over to another one.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct HandOver {
+    /// Seconds of the timeout that are kept for what cannot be foreseen, beside the longest step so far and the saving;
+    /// by default a tenth of the timeout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<u32>", range(min = *RESERVE_S.start(), max = *RESERVE_S.end()))]
+    pub reserve_s: Option<Spanned<u32>>,
+    /// Times that one piece of work is handed over, at the most; one more fails it.
+    #[schemars(range(min = *HAND_OVERS.start(), max = *HAND_OVERS.end()), default = "default_hand_overs")]
+    pub at_most: Spanned<u32>,
+}
+
+fn default_hand_overs() -> u32 {
+    training::HandOver::AT_MOST
+}
+
+impl HandOver {
+    fn read(value: &Value<'_>, cx: &mut Findings) -> Self {
+        let mut fields = Fields::open_optional(value, cx);
+        let hand_over = Self {
+            reserve_s: fields.optional("reserve_s", cx, |value, cx| whole(value, &RESERVE_S, cx)),
+            at_most: fields
+                .or("at_most", default_hand_overs(), cx, |value, cx| whole(value, &HAND_OVERS, cx)),
+        };
+        fields.finish(cx);
+        hand_over
+    }
+
+    /// A reserve of the whole timeout leaves a call nothing.
+    fn check(
+        &self,
+        settings: &BTreeMap<Function, Settings>,
+        algorithm: Option<&Algorithm>,
+        cx: &mut Findings,
+    ) {
+        let Some((reserve, seconds)) =
+            self.reserve_s.as_ref().and_then(|reserve| Some((reserve, *reserve.known()?)))
+        else {
+            return;
+        };
+        let calls = |function: &Function| {
+            function.hands_over()
+                && (*function != Function::Train || algorithm == Some(&Algorithm::ModelAveraging))
+        };
+        for (function, Settings { timeout_s, .. }) in settings.iter().filter(|(function, _)| calls(function))
+        {
+            let Some(timeout) = timeout_s.known().filter(|timeout| **timeout <= seconds) else { continue };
+            let message = format!("a reserve of {seconds} s leaves `{function}` nothing of its {timeout} s");
+            let mut finding = Diagnostic::error(Code::OutOfRange, message)
+                .at(&reserve.place(), format!("expected less than {timeout}"));
+            if timeout_s.is_given() {
+                finding = finding.also(&timeout_s.place(), "the timeout");
+            }
+            cx.report(finding.hint("without the key a tenth of each timeout is kept"));
+        }
+    }
 }
 
 /// Memory and time of one function.
@@ -90,6 +157,16 @@ impl Choice for Processor {
         &[("aarch64", "arm64"), ("arm", "arm64"), ("x86", "x86_64"), ("amd64", "x86_64"), ("x64", "x86_64")];
 }
 
+impl Choice for Metrics {
+    const WHAT: &'static str = "place for metrics";
+    const BUILT: &'static [(&'static str, Self, &'static str)] = &[
+        ("none", Self::None, "nowhere"),
+        ("cloudwatch", Self::Cloudwatch, "CloudWatch, from the log; each metric of each function is charged"),
+    ];
+    const ALIASES: &'static [(&'static str, &'static str)] =
+        &[("emf", "cloudwatch"), ("aws", "cloudwatch"), ("embedded", "cloudwatch"), ("off", "none")];
+}
+
 impl JsonSchema for Functions {
     fn inline_schema() -> bool {
         true
@@ -124,6 +201,17 @@ impl JsonSchema for Functions {
         processor.insert("description".to_owned(), "The processor they are built for.".into());
         processor.insert("default".to_owned(), "arm64".into());
         properties.insert("architecture".to_owned(), processor.to_value());
+        let mut hand_over = HandOver::json_schema(generator);
+        hand_over.insert(
+            "description".to_owned(),
+            "When a call of `train` or `prepare` that comes near its timeout hands over to another one."
+                .into(),
+        );
+        properties.insert("hand_over".to_owned(), hand_over.to_value());
+        let mut metrics = Named::<Metrics>::json_schema(generator);
+        metrics.insert("description".to_owned(), "Where metrics of calls go.".into());
+        metrics.insert("default".to_owned(), "none".into());
+        properties.insert("metrics".to_owned(), metrics.to_value());
         json_schema!({"type": "object", "properties": properties, "additionalProperties": false})
     }
 }
@@ -155,8 +243,11 @@ impl Functions {
             max_concurrency: fields
                 .or("max_concurrency", DEFAULT_CONCURRENCY, cx, |value, cx| whole(value, &CONCURRENCY, cx)),
             architecture: fields.or("architecture", Processor::Arm64, cx, choice),
+            hand_over: HandOver::read(&fields.take("hand_over"), cx),
+            metrics: fields.or("metrics", Metrics::None, cx, choice),
         };
         fields.finish(cx);
+        functions.hand_over.check(&functions.settings, training.algorithm.known(), cx);
         functions
     }
 }

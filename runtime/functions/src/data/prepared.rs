@@ -160,8 +160,11 @@ fn split(count: u32, share: f64, seed: u64) -> Result<(Vec<u32>, Vec<u32>), Func
 }
 
 impl Prepared {
-    /// Every batch in turn, cut out of the spool when it is asked for.
-    pub fn batches(&self) -> impl Iterator<Item = (Place, Result<TensorFile, FunctionError>)> {
+    /// Every batch in turn but the first `skipped`, cut out of the spool when it is asked for.
+    pub fn batches(
+        &self,
+        skipped: usize,
+    ) -> impl Iterator<Item = (Place, Result<TensorFile, FunctionError>)> {
         let shards = self
             .manifest
             .shards
@@ -169,7 +172,7 @@ impl Prepared {
             .zip(1..)
             .flat_map(|(shard, peer)| (1..=shard.batches).map(move |batch| Place::Shard { peer, batch }));
         let held_out = (1..=self.manifest.validation.batches).map(|batch| Place::Validation { batch });
-        shards.chain(held_out).filter_map(move |place| Some((place, self.batch(place)?)))
+        shards.chain(held_out).skip(skipped).filter_map(move |place| Some((place, self.batch(place)?)))
     }
 
     /// One batch; `None` where there is none.

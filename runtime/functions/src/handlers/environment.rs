@@ -1,5 +1,6 @@
 //! What a function process has from its environment, and what a warm one remembers.
 
+use super::hand_over::Deadline;
 use super::invalid_event;
 use super::run::{self, Run};
 use crate::data::{Batch, Root};
@@ -41,6 +42,7 @@ pub struct Environment {
     warm: Arc<Mutex<Option<Arc<Run>>>>,
     known: Arc<Mutex<Option<Arc<Configuration>>>>,
     faults: Option<Faults>,
+    deadline: Deadline,
     /// How many objects are being made again, each for the other's sake.
     repairs: u32,
 }
@@ -80,8 +82,20 @@ impl Environment {
             warm: Arc::default(),
             known: Arc::default(),
             faults: None,
+            deadline: Deadline::Never,
             repairs: 0,
         }
+    }
+
+    /// The environment of a call that is ended then.
+    #[must_use]
+    pub fn until(&self, deadline: Deadline) -> Self {
+        Self { deadline, ..self.clone() }
+    }
+
+    /// When this call is ended.
+    pub(super) const fn deadline(&self) -> Deadline {
+        self.deadline
     }
 
     /// The environment of one call, with the faults that are due in it.
@@ -137,6 +151,13 @@ impl Environment {
         let faults = self.faults.as_ref().map(|faults| faults.of_repair(maker));
         let store = self.store.with_faults(faults.clone());
         Some(Self { store, faults, repairs: self.repairs + 1, ..self.clone() })
+    }
+
+    /// The name of the training whose calls leave metrics; `None` where `run` leaves none, or is not known to this process.
+    pub(crate) fn counted(&self, run: &str) -> Option<String> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.as_ref().filter(|known| known.run == run);
+        known.filter(|known| !known.training.metrics.is_none()).map(|known| known.training.name.clone())
     }
 
     /// The training configuration of a run.

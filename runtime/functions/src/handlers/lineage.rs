@@ -176,7 +176,7 @@ pub(super) fn is_lost(error: &FunctionError) -> bool {
 }
 
 /// Writes a line about the repair to the log.
-fn tell(key: &str, lost: &FunctionError) {
+pub(super) fn tell(key: &str, lost: &FunctionError) {
     let line = serde_json::json!({"kind": "repair", "object": key, "error": lost.kind.name()});
     // Standard output is the function's log; where it is closed nobody reads it.
     drop(writeln!(std::io::stdout(), "{line}"));

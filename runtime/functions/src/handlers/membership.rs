@@ -7,6 +7,7 @@ use super::{Environment, fanout, invalid_event};
 use std::collections::BTreeMap;
 use stepgrad_contract::events::{MembershipEvent, MembershipReply, Report, Reports};
 use stepgrad_contract::progress::{Lost, Members, Progress};
+use stepgrad_contract::training::{Algorithm, HandOver, Training};
 use stepgrad_contract::view::{self, agreeing};
 use stepgrad_contract::{ErrorKind, FunctionError, keys};
 
@@ -35,7 +36,10 @@ pub(super) async fn handle(
         environment.store.put_document(&key, &members).await?;
     }
     let fanout = fanout::of_members(&run, &members.members)?;
-    let cause = cause(&members, run.training.peers, run.training.quorum);
+    let mut cause = cause(&members, run.training.peers, run.training.quorum);
+    if let Some(advice) = advice(&members.lost, &run.training) {
+        cause = format!("{cause}; {advice}");
+    }
     Ok(MembershipReply { quorum, fanout, cause })
 }
 
@@ -110,6 +114,28 @@ fn cause(members: &Members, peers: u32, quorum: u32) -> String {
     match members.lost.len().saturating_sub(NAMED) {
         0 => text,
         more => format!("{text} and {more} more"),
+    }
+}
+
+/// What to do about peers that ran out of time.
+fn advice(lost: &[Lost], training: &Training) -> Option<String> {
+    let too_often = lost.iter().any(|lost| lost.error == ErrorKind::TooManyHandOvers.name());
+    let late = [ErrorKind::OutOfTime.name(), "Sandbox.Timedout", "States.Timeout"];
+    let too_slow = lost.iter().any(|lost| late.contains(&lost.error.as_str()));
+    let HandOver { at_most, train_timeout_s, .. } = training.hand_over;
+    match (training.algorithm, train_timeout_s) {
+        (Algorithm::ModelAveraging, Some(limit)) if too_often => Some(format!(
+            "train was not done after {} calls of up to {limit} s each: raise functions.train.timeout_s or functions.hand_over.at_most",
+            at_most.saturating_add(1)
+        )),
+        (Algorithm::ModelAveraging, Some(limit)) if too_slow => Some(format!(
+            "a call of train may take {limit} s: where that does not hold one batch, raise functions.train.timeout_s or lower training.batch_size"
+        )),
+        (Algorithm::GradientAveraging, _) if too_slow => Some(
+            "calls ran out of time: raise functions.gradient.timeout_s or functions.combine.timeout_s, or lower training.batch_size"
+                .to_owned(),
+        ),
+        _ => None,
     }
 }
 

@@ -13,6 +13,7 @@ mod exchange;
 mod fanout;
 mod finish;
 mod gradient;
+mod hand_over;
 mod heartbeat;
 mod initialise;
 mod lineage;
@@ -27,6 +28,7 @@ mod synchronise;
 mod train;
 
 pub use environment::Environment;
+pub use hand_over::Deadline;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -50,7 +52,12 @@ pub async fn dispatch(
     if let Some(faults) = environment.faults() {
         faults.before().await?;
     }
-    let reply = call(function, &environment, event).await;
+    let reply = match function.hands_over() {
+        true => {
+            hand_over::within(function, environment.deadline(), call(function, &environment, event)).await
+        }
+        false => call(function, &environment, event).await,
+    };
     if let Some(faults) = environment.faults() {
         faults.after();
     }

@@ -1,33 +1,52 @@
 //! `prepare`: reads the data source, shares it out over the peers, writes batches and the manifest.
+//!
+//! Many batches can take longer than a call may: then it is handed over (see [`super::hand_over`]), and the next call
+//! reads the source again and writes on.
 
+use super::hand_over::Watch;
 use super::run::Run;
 use super::{Environment, fanout};
 use crate::data::{self, Place};
-use futures::{StreamExt, TryStreamExt};
-use stepgrad_contract::events::{Action, Next, RunEvent};
-use stepgrad_contract::{ErrorKind, FunctionError, keys};
+use futures::StreamExt;
+use stepgrad_contract::events::{Action, HandedOver, Next, PrepareEvent, PrepareReply};
+use stepgrad_contract::fanout::Fanout;
+use stepgrad_contract::{ErrorKind, Function, FunctionError, keys};
 
 /// Objects written at the same time.
 const CONCURRENCY: usize = 8;
 
-pub(super) async fn handle(environment: &Environment, event: RunEvent) -> Result<Next, FunctionError> {
+pub(super) async fn handle(
+    environment: &Environment,
+    event: PrepareEvent,
+) -> Result<PrepareReply, FunctionError> {
     let training = environment.training(&event.run).await?;
+    let mut watch = Watch::begin(Function::Prepare, environment, &training.hand_over);
     let prepared = data::prepare(&training, &environment.data)?;
-    let writes = prepared.batches().map(|(place, file)| {
+    watch.loaded()?;
+    let mut written = event.handed_over.next;
+    let writes = prepared.batches(written as usize).map(|(place, file)| {
         let key = key(&event.run, place);
         let store = &environment.store;
         async move { store.put_tensors(&key, &file?).await }
     });
-    let writes = futures::stream::iter(writes).buffer_unordered(CONCURRENCY);
-    writes.try_for_each(|_| futures::future::ready(Ok(()))).await?;
+    // In order, so that a count says which are there.
+    let mut writes = futures::stream::iter(writes).buffered(CONCURRENCY);
+    while let Some(write) = writes.next().await {
+        write?;
+        written += 1;
+        if watch.stepped() {
+            let continuation = event.handed_over.continuation.saturating_add(1);
+            return Ok(PrepareReply {
+                next: Next { round: 1, next: Action::Round, fanout: Fanout::Inline { members: Vec::new() } },
+                handed_over: Some(HandedOver { continuation, next: written }),
+            });
+        }
+    }
     // Last: where the manifest is, the batches are.
     environment.store.put_document(&keys::manifest(&event.run), &prepared.manifest).await?;
     let run = environment.run(&event.run).await?;
-    Ok(Next {
-        round: 1,
-        next: Action::Round,
-        fanout: fanout::of_round(&run, 1, &run.before(&environment.store, 1).await?)?,
-    })
+    let fanout = fanout::of_round(&run, 1, &run.before(&environment.store, 1).await?)?;
+    Ok(PrepareReply { next: Next { round: 1, next: Action::Round, fanout }, handed_over: None })
 }
 
 /// Writes one batch again.

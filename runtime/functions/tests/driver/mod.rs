@@ -11,14 +11,15 @@ use stepgrad_contract::digest::sha256;
 use stepgrad_contract::events::{EvaluateReply, FinishReply, Next};
 use stepgrad_contract::fanout::{Batches, Carriers, Member};
 use stepgrad_contract::faults::Plan;
+use stepgrad_contract::metrics::Metrics;
 use stepgrad_contract::tensors::TensorFile;
 use stepgrad_contract::training::{
-    Algorithm, Architecture, Data, Every, Format, Loss, Model, Optimizer, Partition, Synthetic, Topology,
-    Training, Validation,
+    Algorithm, Architecture, Data, Every, Format, HandOver, Loss, Model, Optimizer, Partition, Synthetic,
+    Topology, Training, Validation,
 };
 use stepgrad_contract::{ErrorKind, Function, FunctionError, keys, view};
 use stepgrad_engine::host::Host;
-use stepgrad_runtime::handlers::{Environment, dispatch};
+use stepgrad_runtime::handlers::{Deadline, Environment, dispatch};
 
 pub(crate) const RUN: &str = "run-1";
 /// Errors by which a peer is lost in its work; others end a test.
@@ -55,6 +56,8 @@ pub(crate) fn training() -> Training {
         public_keys: None,
         quorum: 1,
         gone_after_rounds: None,
+        hand_over: HandOver::default(),
+        metrics: Metrics::None,
         carriers: Carriers {
             history_limit: 25_000,
             round_fixed: 100,
@@ -118,6 +121,13 @@ pub(crate) struct Driver {
     pub(crate) tamper: Option<fn(u32, u32, TensorFile) -> TensorFile>,
     /// Changes objects below the folder of runs once all peers have worked in this round.
     pub(crate) meddle: Option<(u32, Meddle)>,
+    /// After how many steps time is short, call after call, and from the front again; never where there are none.
+    pub(crate) steps: Vec<u32>,
+    /// Calls that handed over.
+    pub(crate) handed_over: u32,
+    /// Changes objects below the folder of runs when so many calls have handed over.
+    pub(crate) between: Option<(u32, Meddle)>,
+    calls: usize,
 }
 
 impl Driver {
@@ -148,6 +158,10 @@ impl Driver {
             lost_in_exchange: BTreeMap::new(),
             tamper: None,
             meddle: None,
+            steps: Vec::new(),
+            handed_over: 0,
+            between: None,
+            calls: 0,
         }
     }
 
@@ -186,22 +200,43 @@ impl Driver {
             return Ok(by(&self.path("").display().to_string(), function, event));
         }
         let mut event = event;
+        loop {
+            let reply = self.answered(function, event.clone()).await?;
+            match reply.get("handed_over").filter(|handed_over| !handed_over.is_null()) {
+                None => return Ok(reply),
+                Some(handed_over) => event["handed_over"] = handed_over.clone(),
+            }
+            self.handed_over += 1;
+            if let Some((after, meddle)) = self.between
+                && after == self.handed_over
+            {
+                meddle(&self.path(""));
+            }
+        }
+    }
+
+    /// One call, with its retries.
+    async fn answered(&mut self, function: Function, mut event: Value) -> Result<Value, FunctionError> {
         let mut attempt = 0;
-        let reply = loop {
+        let (reply, environment) = loop {
+            let steps = self.steps.get(self.calls % self.steps.len().max(1));
+            self.calls += 1;
+            let deadline = steps.map_or(Deadline::Never, |steps| Deadline::AfterSteps(*steps));
+            let environment = self.environment.until(deadline);
             if let Some(event) = event.as_object_mut() {
                 event.insert("attempt".to_owned(), json!(attempt));
             }
             let reply = match &self.host {
                 Some(host) => hosted(host, function, &event).await,
-                None => dispatch(function, &self.environment, event.clone()).await,
+                None => dispatch(function, &environment, event.clone()).await,
             };
             match reply {
                 Err(error) if error.kind.is_retryable() && attempt < self.manner.retries => attempt += 1,
-                other => break other?,
+                other => break (other?, environment),
             }
         };
         if self.manner.twice {
-            let again = dispatch(function, &self.environment, event).await?;
+            let again = dispatch(function, &environment, event).await?;
             assert_eq!(reply, again, "{function} is not idempotent");
         }
         Ok(reply)
