@@ -19,6 +19,7 @@ test: build
 setup:
 	$(PYTHON) setup/libtorch.py
 	$(PYTHON) setup/servers.py
+	$(PYTHON) setup/cfn_lint.py
 
 build: setup
 	$(CARGO) build --workspace --bins --examples --locked

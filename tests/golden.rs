@@ -5,6 +5,10 @@ use serde_json::Value;
 use std::path::Path;
 use stepgrad_tests::{root, specs, stepgrad};
 
+/// Specs of which everything is reviewed: one of each topology. Of the others the resources on AWS, which are made the same
+/// way, are left out.
+const IN_FULL: [&str; 2] = ["digits", "alicloud-parameter-server"];
+
 fn bundle(spec: &Path, arguments: &[&str]) -> Value {
     let spec = spec.to_str().unwrap();
     let mut all = vec!["compile", spec, "--out", "-"];
@@ -17,7 +21,12 @@ fn bundle(spec: &Path, arguments: &[&str]) -> Value {
 fn every_spec_compiles_to_the_reviewed_bytes() {
     for spec in specs() {
         let name = spec.file_stem().unwrap().to_str().unwrap().to_owned();
-        let text = format!("{:#}\n", bundle(&spec, &[]));
+        let mut bundle = bundle(&spec, &[]);
+        if !IN_FULL.contains(&name.as_str()) {
+            let files = bundle["files"].as_object_mut().unwrap();
+            files.retain(|path, _| path != "aws.json" && !path.starts_with("policies/"));
+        }
+        let text = format!("{bundle:#}\n");
         let golden = root().join("tests/golden").join(format!("{name}.json"));
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::create_dir_all(golden.parent().unwrap()).unwrap();
@@ -41,9 +50,10 @@ fn two_compilations_give_identical_folders() {
     }
     let index: Value =
         serde_json::from_slice(&std::fs::read(folder.path().join("one/bundle.json")).unwrap()).unwrap();
-    let machines =
-        index["machines"].as_array().unwrap().iter().map(|machine| machine["file"].as_str().unwrap());
-    for file in machines.chain(["bundle.json", "spec.json", "training.json"]) {
+    let files: Vec<_> =
+        index["files"].as_array().unwrap().iter().map(|file| file.as_str().unwrap()).collect();
+    assert!(files.contains(&"aws.json") && files.contains(&"policies/machines/train.json"), "{files:?}");
+    for file in files.into_iter().chain(["bundle.json"]) {
         let [one, two] = ["one", "two"].map(|out| std::fs::read(folder.path().join(out).join(file)).unwrap());
         assert!(one == two, "{file}");
     }

@@ -83,6 +83,14 @@ impl Loaded {
         }
     }
 
+    /// Keeps what is found of its way to AWS, and says it.
+    pub(crate) fn warn_of_aws(&mut self, mut findings: Vec<Diagnostic>, format: Format) {
+        if format == Format::Text && !findings.is_empty() {
+            output::say(&diagnostic::render(&findings, &self.source(), output::colour()));
+        }
+        self.warnings.append(&mut findings);
+    }
+
     /// The warnings, as data.
     pub(crate) fn findings(&self) -> Value {
         diagnostic::to_json(&self.warnings, &self.source())

@@ -2,6 +2,7 @@
 //!
 //! Pure: no I/O, no clock, no environment, no randomness. The same spec gives the same bytes.
 
+pub mod aws;
 pub mod bound;
 pub mod bundle;
 mod compile;

@@ -47,7 +47,7 @@ fn images_of_300_megabytes_take_a_tenth_of_that() {
         synthetic: None,
     };
     let training = Training { data, batch_size: 256, ..training() };
-    let prepared = prepare(&training, &Root::new(folder.path().to_str().unwrap()).unwrap()).unwrap();
+    let prepared = prepare(&training, &Root::new(folder.path().to_str().unwrap())).unwrap();
     let samples: u64 = prepared.batches(0).map(|(_, file)| file.unwrap().sums.samples).sum();
     assert_eq!(samples, SAMPLES);
     let grown = peak() - before;

@@ -3,11 +3,14 @@
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{self, Format};
-use crate::project::{Loaded, SpecArgs};
+use crate::project::{self, Loaded, SpecArgs};
 use crate::show::bounds;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
-use stepgrad_compiler::bundle::{Bundle, Index};
+use stepgrad_compiler::aws::{self, emit};
+use stepgrad_compiler::bundle::{Bundle, INDEX, Index};
+use stepgrad_compiler::diagnostic::{self, Diagnostic, Source};
+use stepgrad_compiler::faults;
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -17,14 +20,43 @@ pub(crate) struct Args {
     /// The folder that the bundle is written to; `-` writes one JSON document to stdout.
     #[arg(long, value_name = "DIR", default_value = "bundle")]
     out: PathBuf,
+    /// Write the bundle in another language too; several with commas.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LANGUAGE")]
+    to: Vec<To>,
+    /// The fault file that `--to fis` is about.
+    #[arg(long, value_name = "FILE")]
+    faults: Option<PathBuf>,
     /// Show every limit's worst case, what was chosen and why.
     #[arg(long)]
     explain: bool,
 }
 
+/// A language beside the bundle's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum To {
+    /// A `CloudFormation` template.
+    #[value(name = "cloudformation")]
+    CloudFormation,
+    /// A SAM template.
+    Sam,
+    /// A Terraform configuration, in JSON syntax.
+    Terraform,
+    /// An experiment template of AWS Fault Injection Service, from --faults FILE.
+    Fis,
+}
+
 pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
-    let loaded = Loaded::load(&args.spec, format)?;
-    let compiled = loaded.compile(&args.spec, format)?;
+    if args.to.contains(&To::Fis) != args.faults.is_some() {
+        let what = "--to fis and --faults FILE go together: the experiment is that of a fault file";
+        return Err(Failure::new(Exit::Usage, what));
+    }
+    let mut loaded = Loaded::load(&args.spec, format)?;
+    let mut compiled = loaded.compile(&args.spec, format)?;
+    let translated = translate(args, &mut compiled.bundle, format)?;
+    if !args.to.is_empty() {
+        let missing = aws::findings(&loaded.spec, &compiled.bundle.resources);
+        loaded.warn_of_aws(missing, format);
+    }
     let to_stdout = args.out == Path::new("-");
     if to_stdout {
         output::data(&format!("{:#}\n", document(&compiled.bundle)?));
@@ -35,7 +67,7 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
         let files: Vec<_> = compiled.bundle.files.keys().collect();
         output::json(&json!({
             "version": 1, "out": args.out, "files": files, "bounds": compiled.bounds,
-            "diagnostics": loaded.findings(),
+            "diagnostics": loaded.findings(), "faults": translated,
         }));
         return Ok(());
     }
@@ -50,13 +82,44 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
     Ok(())
 }
 
-/// All files in one document: JSON as JSON.
+/// Adds what `--to` asks for; gives what is to be said of the fault file, as data.
+fn translate(args: &Args, bundle: &mut Bundle, format: Format) -> Result<Value, Failure> {
+    for to in &args.to {
+        let language = match to {
+            To::CloudFormation => emit::Language::CloudFormation,
+            To::Sam => emit::Language::Sam,
+            To::Terraform => emit::Language::Terraform,
+            To::Fis => continue,
+        };
+        let files = emit::files(bundle, language);
+        bundle.add(files);
+    }
+    let Some(path) = &args.faults else { return Ok(json!([])) };
+    let text = project::read(path)?;
+    let name = path.display().to_string();
+    let source = Source { name: &name, text: &text };
+    let refused = |findings: Vec<Diagnostic>| project::tell(&findings, &source, format, Exit::Invalid);
+    let (file, mut findings) = faults::parse(&source).map_err(refused)?;
+    let experiment = emit::experiment(bundle, &file);
+    bundle.add(experiment.files);
+    findings.extend(experiment.findings);
+    if format == Format::Text && !findings.is_empty() {
+        output::say(&diagnostic::render(&findings, &source, output::colour()));
+    }
+    Ok(diagnostic::to_json(&findings, &source))
+}
+
+/// All files in one document: JSON as JSON, all else as text.
 fn document(bundle: &Bundle) -> Result<Value, Failure> {
     let mut files = Map::new();
     for (path, bytes) in &bundle.files {
-        let value = serde_json::from_slice(bytes).map_err(|error| {
-            Failure::new(Exit::Internal, format!("{path} of the bundle is not JSON: {error}"))
-        })?;
+        let value = if path.ends_with(".json") {
+            serde_json::from_slice(bytes).map_err(|error| {
+                Failure::new(Exit::Internal, format!("{path} of the bundle is not JSON: {error}"))
+            })?
+        } else {
+            Value::String(String::from_utf8_lossy(bytes).into_owned())
+        };
         files.insert(path.clone(), value);
     }
     Ok(json!({"version": 1, "files": files}))
@@ -109,12 +172,18 @@ fn replaceable(out: &Path) -> Result<(), Failure> {
     if !out.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
         return refuse("is there and is not a folder".to_owned());
     }
-    let index = std::fs::read(out.join("bundle.json")).ok();
+    let index = std::fs::read(out.join(INDEX)).ok();
     let index: Option<Index> = index.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let own: Vec<PathBuf> = index
         .iter()
-        .flat_map(|index| index.machines.iter().map(|machine| machine.file.as_str()))
-        .chain(index.iter().flat_map(|_| ["bundle.json", "spec.json", "training.json"]))
+        .flat_map(|index| {
+            index
+                .machines
+                .iter()
+                .map(|machine| machine.file.as_str())
+                .chain(index.files.iter().map(String::as_str))
+        })
+        .chain(index.iter().flat_map(|_| [INDEX, "spec.json", "training.json"]))
         .map(|file| out.join(file))
         .collect();
     let mut folders = vec![out.to_owned()];

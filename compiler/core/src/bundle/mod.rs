@@ -1,6 +1,8 @@
 //! The files that a compilation gives: definitions, the functions' configurations, the training configuration,
 //! the spec as understood. Canonical: the same spec gives the same bytes.
 
+use crate::aws::Resources;
+use crate::aws::emit::dockerfile;
 use crate::lower::{Machine, machine_placeholder};
 use crate::spec::{Processor, Spec};
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,8 @@ use stepgrad_contract::{Function, Training};
 
 /// The version of `bundle.json`.
 pub const VERSION: u32 = 1;
+/// The file of the index.
+pub const INDEX: &str = "bundle.json";
 
 /// `bundle.json`: what the bundle holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +30,9 @@ pub struct Index {
     pub functions: Vec<FunctionEntry>,
     /// Function environments that may run at once.
     pub max_concurrency: u32,
+    /// Every file of the bundle but this one.
+    #[serde(default)]
+    pub files: Vec<String>,
 }
 
 /// A state machine of the bundle.
@@ -67,6 +74,8 @@ pub struct Bundle {
     pub training: Training,
     /// The state machines.
     pub machines: Vec<Machine>,
+    /// What it is on AWS; stands in `aws.json`.
+    pub resources: Resources,
     /// All files.
     pub files: BTreeMap<String, Vec<u8>>,
 }
@@ -85,26 +94,36 @@ impl Bundle {
             placeholder: machine_placeholder(&machine.name),
             sha256: sha256(machine.text.as_bytes()),
         });
-        let index = Index {
+        let mut index = Index {
             version: VERSION,
             name: training.name.clone(),
             spec_sha256: sha256(&spec_text),
             machines: entries.collect(),
             functions: functions.iter().map(|function| function_entry(spec, *function)).collect(),
             max_concurrency: spec.functions.max_concurrency.value,
+            files: Vec::new(),
         };
+        let resources = Resources::new(spec, &index, &training, &machines);
         let mut files: BTreeMap<_, _> = machines
             .iter()
             .map(|machine| (machine_file(&machine.name), machine.text.clone().into_bytes()))
             .collect();
-        files.insert("bundle.json".to_owned(), json(&index));
         files.insert("spec.json".to_owned(), spec_text);
         files.insert("training.json".to_owned(), json(&training));
-        Self { index, training, machines, files }
+        files.extend(resources.files());
+        files.insert("Dockerfile".to_owned(), dockerfile(&index).into_bytes());
+        index.files = files.keys().cloned().collect();
+        files.insert(INDEX.to_owned(), json(&index));
+        Self { index, training, machines, resources, files }
     }
-}
 
-impl Bundle {
+    /// Adds files, which then stand in the index too.
+    pub fn add(&mut self, files: impl IntoIterator<Item = (String, Vec<u8>)>) {
+        self.files.extend(files);
+        self.index.files = self.files.keys().filter(|file| *file != INDEX).cloned().collect();
+        self.files.insert(INDEX.to_owned(), json(&self.index));
+    }
+
     /// Sets how many rounds' objects a run keeps behind the current one; `None` keeps all.
     pub fn retain_rounds(&mut self, rounds: Option<u32>) {
         self.training.retain_rounds = rounds;
@@ -133,7 +152,7 @@ fn machine_file(name: &str) -> String {
 }
 
 /// JSON as files hold it: two spaces, the types' order of keys, a newline at the end.
-fn json(value: &impl Serialize) -> Vec<u8> {
+pub(crate) fn json(value: &impl Serialize) -> Vec<u8> {
     // Serialising these types cannot fail: their keys are strings and their numbers finite.
     let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
     bytes.push(b'\n');

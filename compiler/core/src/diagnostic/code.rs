@@ -119,6 +119,8 @@ codes! {
     FileMissing = "SG060",
     /// a link leads out of the project
     LinkEscapes = "SG061",
+    /// something runs here and not on AWS
+    NotOnAws = "SG070",
     /// a fault has no usable id of its own
     FaultId = "SG101",
     /// a fault asks for a coordinate that its action does not have
@@ -133,6 +135,8 @@ codes! {
     FaultOrder = "SG106",
     /// an expectation cannot hold
     Expectation = "SG107",
+    /// FIS does a fault otherwise, or not at all
+    FisCannot = "SG108",
 }
 
 /// The example of a code's page.

@@ -4,6 +4,7 @@
 //! makes the tree that they read, `decode` and `choice` are how. Knows nothing of plans or state machines.
 
 mod aggregation;
+mod aws;
 pub(crate) mod choice;
 mod data;
 pub(crate) mod decode;
@@ -26,6 +27,7 @@ pub(crate) mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use aws::Aws;
 pub use data::{Data, Synthetic, Validation};
 pub use exchange::{Channel, Compression, Exchange, Synchrony};
 pub use fault_tolerance::{FaultTolerance, Retries};
@@ -87,6 +89,9 @@ pub struct Spec {
     /// What a run survives.
     #[schemars(with = "Option<FaultTolerance>")]
     pub fault_tolerance: FaultTolerance,
+    /// What a deployment to AWS gets beside the functions.
+    #[schemars(with = "Option<Aws>")]
+    pub aws: Aws,
 }
 
 fn default_seed() -> u64 {
@@ -136,12 +141,12 @@ impl Spec {
             exchange: Exchange::read(&fields.take("exchange"), cx),
             functions: Functions::read(&fields.take("functions"), &topology, &training, cx),
             fault_tolerance: FaultTolerance::read(&fields.take("fault_tolerance"), &topology, cx),
+            aws: Aws::read(&fields.take("aws"), cx),
             training,
             topology,
         };
-        // A limit of cost and X-Ray tracing come with the deployment to AWS.
+        // A limit of cost comes with the deployment to AWS.
         fields.not_built("budget", cx);
-        fields.not_built("tracing", cx);
         fields.finish(cx);
         spec.model.check(&spec.data, cx);
         spec.exchange.check(&spec.training, cx);

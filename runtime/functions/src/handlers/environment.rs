@@ -67,7 +67,7 @@ impl Environment {
         let memory_mb = get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").and_then(|size| size.parse().ok());
         let keys = get(FOLDER_VARIABLE).filter(|value| !value.is_empty());
         let keys = keys.map(|root| PrivateKeys::at(&root)).transpose()?;
-        let environment = Self::new(Store::open(&store, &get)?, Root::new(&data)?);
+        let environment = Self::new(Store::open(&store, &get)?, Root::new(&data));
         Ok(Self { keys, memory_mb: memory_mb.unwrap_or(MEMORY_MB), ..environment })
     }
 
