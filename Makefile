@@ -23,6 +23,7 @@ setup:
 
 build: setup
 	$(CARGO) build --workspace --bins --examples --locked
+	$(CARGO) build --workspace --no-default-features --features stepgrad-runtime/light --bin bootstrap-light --locked
 
 # Random faults over every topology: SEEDS of each, all of which must end in the baseline's weights.
 SEEDS ?= 500
@@ -54,6 +55,7 @@ fuzz:
 lint: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --workspace --no-default-features --features stepgrad-runtime/light --bin bootstrap-light --locked -- -D warnings
 
 clean:
 	$(CARGO) clean

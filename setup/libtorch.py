@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Put a CPU libtorch where cargo finds it, or say which one of the user's is taken.
 
-    python3 setup/libtorch.py [DIR]        default DIR: .libtorch beside this folder
+    python3 setup/libtorch.py [DIR]                  default DIR: .libtorch beside this folder
+    python3 setup/libtorch.py --arch arm64 DIR       the one of another processor, for `stepgrad functions build`
 
 Taken from the torch wheel on PyPI, by version and SHA-256, through pip. Downloads 527 MB (x86_64) or
 427 MB (aarch64), keeps about 400 MB. Nothing is left half: all work is done in a sibling folder that is
 renamed into place at the end, and a second run of the script sees the finished folder and does nothing.
 
-The user's own library goes first: with LIBTORCH or LIBTORCH_USE_PYTORCH set, nothing is downloaded.
+The user's own library goes first: with LIBTORCH or LIBTORCH_USE_PYTORCH set, nothing is downloaded, unless --arch
+asks for it.
 
 The x86_64 wheel is a CUDA build whose libtorch_cpu.so names two CUDA libraries for its profiler. A
 machine without a GPU needs neither, so two stand-ins with the same symbols are compiled with gcc; every
@@ -15,6 +17,7 @@ function of theirs answers "no device". libtorch.so itself is replaced by an emp
 torch_cpu and c10, because the wheel's asks for libtorch_cuda.so (470 MB).
 """
 
+import argparse
 import fcntl
 import glob
 import os
@@ -44,6 +47,8 @@ WHEELS = {
 # Library as separate files) is kept when libtorch_cpu.so needs it; see needed_closure.
 ROOTS = ["libtorch_cpu.so", "libc10.so"]
 CUDA_ERROR_NO_DEVICE = 100
+# By Lambda's names.
+MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 
 
 def say(message):
@@ -57,6 +62,11 @@ def fail(message):
 
 def run(*command):
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def tool(name, machine):
+    """Compiler or binutils for a processor; another one's by the name that Debian and Ubuntu give it."""
+    return name if machine == platform.machine() else f"{machine.replace('_', '-')}-linux-gnu-{name}"
 
 
 def users_own():
@@ -100,11 +110,12 @@ def download(machine, scratch):
     return next((scratch / "wheel").glob("torch-*.whl"))
 
 
-def needed(library):
-    return re.findall(r"\(NEEDED\).*\[(.+)\]", run("readelf", "--dynamic", "--wide", str(library)))
+def needed(library, machine):
+    table = run(tool("readelf", machine), "--dynamic", "--wide", str(library))
+    return re.findall(r"\(NEEDED\).*\[(.+)\]", table)
 
 
-def unpack(wheel, target):
+def unpack(wheel, target, machine):
     """Headers, and the libraries that libtorch_cpu.so reaches, from the wheel into `target`."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
@@ -122,7 +133,7 @@ def unpack(wheel, target):
             path = target / "lib" / library
             with archive.open(beside[library]) as source, open(path, "wb") as sink:
                 shutil.copyfileobj(source, sink, 1 << 20)
-            queue.extend(needed(path))
+            queue.extend(needed(path, machine))
         for name in names:
             if name.startswith("torch/include/") and not name.endswith("/"):
                 path = target / name.removeprefix("torch/")
@@ -134,7 +145,7 @@ def unpack(wheel, target):
         fail(f"the wheel holds no {', '.join(missing)}")
 
 
-def stand_in(folder, soname, symbols):
+def stand_in(folder, soname, symbols, machine):
     """Compile `soname`, a library in which each of `symbols` answers CUDA_ERROR_NO_DEVICE."""
     with tempfile.TemporaryDirectory() as scratch:
         source = pathlib.Path(scratch, "stand_in.c")
@@ -148,52 +159,60 @@ def stand_in(folder, soname, symbols):
         source.write_text("\n".join(lines) + "\n")
         script.write_text(f"{soname} {{ global: *; }};\n")
         run(
-            "gcc", "-shared", "-fPIC", "-O1", "-o", str(folder / soname), str(source),
+            tool("gcc", machine), "-shared", "-fPIC", "-O1", "-o", str(folder / soname), str(source),
             f"-Wl,-soname,{soname}", f"-Wl,--version-script={script}",
         )
 
 
-def shim(folder):
+def shim(folder, machine):
     """Compile libtorch.so, empty, linking torch_cpu and c10."""
     (folder / "libtorch.so").unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         source = pathlib.Path(scratch, "empty.c")
         source.write_text("")
         run(
-            "gcc", "-shared", "-fPIC", "-o", str(folder / "libtorch.so"), str(source),
+            tool("gcc", machine), "-shared", "-fPIC", "-o", str(folder / "libtorch.so"), str(source),
             "-Wl,-soname,libtorch.so", f"-L{folder}", "-Wl,--no-as-needed", "-ltorch_cpu", "-lc10",
             "-Wl,-rpath,$ORIGIN", "-Wl,--allow-shlib-undefined",
         )
 
 
-def finish(target):
+def finish(target, machine):
     lib = target / "lib"
     cuda = {}
-    table = run("nm", "--dynamic", "--undefined-only", "--with-symbol-versions", str(lib / "libtorch_cpu.so"))
+    table = run(
+        tool("nm", machine), "--dynamic", "--undefined-only", "--with-symbol-versions", str(lib / "libtorch_cpu.so")
+    )
     for symbol, version in re.findall(r"U (\w+)@@?(libcu\w+\.so\.\d+)", table):
         cuda.setdefault(version, set()).add(symbol)
     for soname, symbols in sorted(cuda.items()):
-        stand_in(lib, soname, symbols)
+        stand_in(lib, soname, symbols, machine)
     for library in sorted(glob.glob(str(lib / "*.so*"))):
-        run("strip", "--strip-unneeded", library)
-    shim(lib)
+        run(tool("strip", machine), "--strip-unneeded", library)
+    shim(lib, machine)
     (target / "build-version").write_text(VERSION + "\n")
 
 
 def main():
-    if users_own():
+    parser = argparse.ArgumentParser(description="Put a CPU libtorch where cargo finds it.")
+    parser.add_argument("folder", nargs="?", metavar="DIR", help="default: .libtorch beside this folder")
+    parser.add_argument("--arch", choices=MACHINES, help="for this processor, in place of this computer's; needs DIR")
+    arguments = parser.parse_args()
+    if arguments.arch and not arguments.folder:
+        parser.error("--arch needs a folder: .libtorch is for this computer's processor")
+    if not arguments.arch and users_own():
         return
-    machine = platform.machine()
+    machine = MACHINES.get(arguments.arch, platform.machine())
     if platform.system() != "Linux" or machine not in WHEELS:
         fail(
             f"no prebuilt library is pinned for {platform.system()} {machine}: unpack libtorch {VERSION} "
             "yourself and set LIBTORCH to its folder"
         )
-    for tool in ("gcc", "strip", "nm", "readelf"):
-        if shutil.which(tool) is None:
-            fail(f"{tool} is not on the PATH: install gcc and binutils")
+    for name in (tool(name, machine) for name in ("gcc", "strip", "nm", "readelf")):
+        if shutil.which(name) is None:
+            fail(f"{name} is not on the PATH: install gcc and binutils for {machine}")
     default = pathlib.Path(__file__).resolve().parent.parent / ".libtorch"
-    folder = pathlib.Path(sys.argv[1]).absolute() if len(sys.argv) > 1 else default
+    folder = pathlib.Path(arguments.folder).absolute() if arguments.folder else default
     if complete(folder):
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -208,8 +227,8 @@ def main():
         try:
             wheel = download(machine, scratch)
             say("unpacking the libraries and headers, compiling the stand-ins for CUDA")
-            unpack(wheel, scratch / "libtorch")
-            finish(scratch / "libtorch")
+            unpack(wheel, scratch / "libtorch", machine)
+            finish(scratch / "libtorch", machine)
             if folder.exists():
                 shutil.rmtree(folder)
             os.rename(scratch / "libtorch", folder)

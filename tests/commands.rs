@@ -6,10 +6,12 @@ use stepgrad_tests::{binary, root, small_spec, specs, stepgrad};
 
 #[test]
 fn the_command_is_built_without_libtorch() {
-    // The dynamic section names every library that is linked.
-    let bytes = std::fs::read(binary("stepgrad")).unwrap();
-    let names = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
-    assert!(!names(b"libtorch_cpu.so") && !names(b"libtorch.so"));
+    let links = |name| {
+        let path = binary(name);
+        let needs = stepgrad_package::elf::needs(&path, &std::fs::read(&path).unwrap()).unwrap();
+        needs.libraries.iter().any(|library| library.contains("torch"))
+    };
+    assert!(links("bootstrap") && !links("stepgrad") && !links("bootstrap-light"));
 }
 
 #[test]

@@ -7,6 +7,9 @@
 use std::path::Path;
 
 fn main() {
+    if std::env::var_os("CARGO_FEATURE_TORCH").is_none() {
+        return;
+    }
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=src/models/torchscript.cpp");
     println!("cargo:rerun-if-env-changed=LIBTORCH_INCLUDE");

@@ -49,6 +49,9 @@ enum Verb {
     /// Make the keys with which peers sign what they publish.
     #[command(subcommand)]
     Keys(verbs::keys::Verb),
+    /// Build the functions' binaries for Lambda, and package them.
+    #[command(subcommand)]
+    Functions(verbs::functions::Verb),
     /// Work with any state machine of the Amazon States Language.
     #[command(subcommand)]
     Asl(verbs::asl::Verb),
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Verb::Chaos(args) => verbs::chaos::run(&args, command.output),
         Verb::Runs(verb) => verbs::runs::run(&verb, command.output),
         Verb::Keys(verb) => verbs::keys::run(&verb, command.output),
+        Verb::Functions(verb) => verbs::functions::run(&verb, command.output),
         Verb::Asl(verb) => verbs::asl::run(&verb, command.output),
         Verb::Schema(args) => verbs::schema::run(&args),
         Verb::Completions(args) => verbs::completions::run::<Command>(&args),

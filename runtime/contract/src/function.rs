@@ -1,4 +1,4 @@
-//! The functions by name.
+//! The functions by name, and what they run from.
 
 use serde::{Deserialize, Serialize};
 
@@ -91,10 +91,52 @@ impl Function {
         matches!(self, Self::Prepare | Self::Train)
     }
 
+    /// Whether the function needs libtorch: it computes the model, or it may have to make an object again that only a
+    /// computation of the model gives (a gradient, a replica).
+    #[must_use]
+    pub const fn needs_torch(self) -> bool {
+        !matches!(self, Self::Prepare | Self::Membership | Self::Heartbeat | Self::Reach)
+    }
+
+    /// What the function runs from.
+    #[must_use]
+    pub const fn artefact(self) -> Artefact {
+        if self.needs_torch() { Artefact::Torch } else { Artefact::Light }
+    }
+
     /// Whether the function computes the model (forward or backward passes), as opposed to moving tensors.
     #[must_use]
     pub const fn computes(self) -> bool {
         matches!(self, Self::Gradient | Self::Train | Self::Evaluate)
+    }
+}
+
+/// A binary of functions, and the package that is made of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub enum Artefact {
+    /// Serves the functions that need no libtorch; small, and starts at once.
+    #[serde(rename = "bootstrap-light")]
+    Light,
+    /// Serves every function.
+    #[default]
+    #[serde(rename = "bootstrap")]
+    Torch,
+}
+
+impl Artefact {
+    /// The name of the binary.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Light => "bootstrap-light",
+            Self::Torch => "bootstrap",
+        }
+    }
+}
+
+impl std::fmt::Display for Artefact {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name())
     }
 }
 

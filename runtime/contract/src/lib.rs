@@ -24,6 +24,7 @@ pub mod schedule;
 pub mod signing;
 pub mod tensors;
 pub mod training;
+pub mod unpack;
 pub mod view;
 
 pub use error::{ErrorKind, FunctionError};

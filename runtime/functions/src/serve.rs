@@ -102,6 +102,9 @@ fn start(get: impl Fn(&str) -> Option<String>) -> Result<(Function, Environment)
             format!("there is no handler `{handler}`: set the function's handler to one of {names}");
         FunctionError::new(ErrorKind::InvalidEvent, message)
     })?;
+    if cfg!(not(feature = "torch")) && function.needs_torch() {
+        return Err(handlers::left_out(function));
+    }
     Ok((function, Environment::from_variables(get)?))
 }
 

@@ -4,8 +4,9 @@
 use crate::exit::Exit;
 use crate::failure::Failure;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use stepgrad_compiler::bundle::{FunctionEntry, Index};
+use stepgrad_contract::function::Artefact;
 use stepgrad_contract::signing::FOLDER_VARIABLE;
 use stepgrad_contract::{Function, Training};
 use stepgrad_engine::host::{FunctionConfig, HostConfig};
@@ -45,7 +46,14 @@ pub(crate) fn host(bootstrap: &Path, concurrency: usize) -> HostConfig {
 }
 
 /// The functions of a bundle, with the roots of their objects and data.
-pub(crate) fn functions(index: &Index, runs: &Path, data: &Path, keys: Option<&str>) -> Vec<FunctionConfig> {
+pub(crate) fn functions(
+    index: &Index,
+    bootstrap: &Path,
+    runs: &Path,
+    data: &Path,
+    keys: Option<&str>,
+) -> Vec<FunctionConfig> {
+    let light = light(bootstrap);
     let mut environment = BTreeMap::from([
         ("STEPGRAD_STORE".to_owned(), file_url(runs)),
         ("STEPGRAD_DATA".to_owned(), file_url(data)),
@@ -62,7 +70,8 @@ pub(crate) fn functions(index: &Index, runs: &Path, data: &Path, keys: Option<&s
         {
             environment.insert(FOLDER_VARIABLE.to_owned(), folder.to_owned());
         }
-        function(entry, environment)
+        let own = light.clone().filter(|_| entry.artefact == Artefact::Light);
+        FunctionConfig { bootstrap: own, ..function(entry, environment) }
     };
     index.functions.iter().map(configured).collect()
 }
@@ -81,6 +90,15 @@ pub(crate) fn keys(training: &Training) -> Result<Option<String>, Failure> {
             Err(Failure::new(Exit::Usage, what))
         }
     }
+}
+
+/// The binary without libtorch, beside the one with it, for the functions that need none: it starts sooner. It has to be as new
+/// as the other one, as both are built from the same sources; where it is not there, the other one serves every function.
+fn light(bootstrap: &Path) -> Option<PathBuf> {
+    let own = bootstrap.file_name().is_some_and(|name| name == Artefact::Torch.name());
+    let light = bootstrap.with_file_name(Artefact::Light.name());
+    let built = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
+    (own && built(&light)? >= built(bootstrap)?).then_some(light)
 }
 
 fn function(entry: &FunctionEntry, environment: BTreeMap<String, String>) -> FunctionConfig {

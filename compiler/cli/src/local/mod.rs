@@ -114,7 +114,7 @@ async fn carry_out(job: Job) -> Result<Run, Failure> {
     let observed = Shared::default();
     let logs = logs(&folder, Arc::clone(&costs), Arc::clone(&firings))?;
     let keys = functions::keys(&training)?;
-    let functions = functions::functions(&index, &runs, &run.root, keys.as_deref());
+    let functions = functions::functions(&index, &bootstrap, &runs, &run.root, keys.as_deref());
     let host = host(functions::host(&bootstrap, at_work), functions, &logs, &observed, Arc::clone(&costs))?;
     let settings = Settings::default();
     let machines = machines(&index, &folder.join("bundle"), &settings, &host)?;

@@ -6,6 +6,7 @@ pub(crate) mod check;
 pub(crate) mod compile;
 pub(crate) mod completions;
 pub(crate) mod explain;
+pub(crate) mod functions;
 pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod rerun;

@@ -8,6 +8,7 @@ use crate::spec::{Processor, Spec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use stepgrad_contract::digest::sha256;
+use stepgrad_contract::function::Artefact;
 use stepgrad_contract::{Function, Training};
 
 /// The version of `bundle.json`.
@@ -63,6 +64,9 @@ pub struct FunctionEntry {
     pub timeout_s: u32,
     /// `arm64` or `x86_64`.
     pub architecture: String,
+    /// What it runs from; in a bundle of an older version, the binary that serves every function.
+    #[serde(default)]
+    pub artefact: Artefact,
 }
 
 /// The files by path below the bundle's folder.
@@ -144,6 +148,7 @@ fn function_entry(spec: &Spec, function: Function) -> FunctionEntry {
             Processor::X86 => "x86_64",
         }
         .to_owned(),
+        artefact: function.artefact(),
     }
 }
 

@@ -24,6 +24,8 @@ pub struct FunctionConfig {
     pub timeout_s: u32,
     /// Environment variables of the function.
     pub environment: BTreeMap<String, String>,
+    /// The executable that this function runs, where it is another one than the host's.
+    pub bootstrap: Option<PathBuf>,
     /// How many invocations of this function may run at a time; this much of the host's concurrency is then
     /// kept for it. Zero throttles every call.
     pub reserved_concurrency: Option<usize>,
@@ -40,6 +42,7 @@ impl FunctionConfig {
             memory_mb: 128,
             timeout_s: 3,
             environment: BTreeMap::new(),
+            bootstrap: None,
             reserved_concurrency: None,
         }
     }
@@ -111,6 +114,10 @@ impl HostConfig {
             }
             if !names.insert(function.name.as_str()) {
                 return Err(ConfigError::Twice(function.name.clone()));
+            }
+            if let Some(own) = function.bootstrap.as_ref().filter(|own| !own.is_absolute() || !own.is_file())
+            {
+                return Err(ConfigError::NoBootstrap(own.clone()));
             }
             if !(1..=900).contains(&function.timeout_s) {
                 return Err(ConfigError::Timeout(function.name.clone(), function.timeout_s));
@@ -193,6 +200,10 @@ mod tests {
     fn accepts_the_defaults_and_names_what_is_wrong() {
         assert_eq!(check(|_, _| ()), Ok(()));
         assert!(matches!(check(|host, _| host.bootstrap.push("x")), Err(ConfigError::NoBootstrap(_))));
+        assert!(matches!(
+            check(|_, all| all[0].bootstrap = Some("x".into())),
+            Err(ConfigError::NoBootstrap(_))
+        ));
         assert!(matches!(check(|_, all| all[0].name = "../x".into()), Err(ConfigError::Name(_))));
         assert!(matches!(check(|_, all| all[0].name = "combine".into()), Err(ConfigError::Twice(_))));
         assert!(matches!(check(|_, all| all[0].timeout_s = 901), Err(ConfigError::Timeout(..))));

@@ -62,10 +62,11 @@ impl Environment {
 
         let variables = variables(host, config, &address, &stream);
         let (for_stdout, for_stderr) = (Stdio::from(writer.try_clone()?), Stdio::from(writer));
-        let mut command = CommandWrap::with_new(&host.bootstrap, |command| {
-            command.env_clear().envs(variables).current_dir(task_root(host));
-            command.stdin(Stdio::null()).stdout(for_stdout).stderr(for_stderr);
-        });
+        let mut command =
+            CommandWrap::with_new(config.bootstrap.as_ref().unwrap_or(&host.bootstrap), |command| {
+                command.env_clear().envs(variables).current_dir(task_root(host));
+                command.stdin(Stdio::null()).stdout(for_stdout).stderr(for_stderr);
+            });
         command.wrap(ProcessGroup::leader()).wrap(KillOnDrop);
         let child = command.spawn()?;
         // The command holds the pipe's writing end; the process has its own by now.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 // One event at a time: a second thread would only wait.
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+pub(crate) async fn main() -> ExitCode {
     // A paused process cannot wake itself.
     if stepgrad_runtime::faults::continue_later(std::env::args()) {
         return ExitCode::SUCCESS;

@@ -10,6 +10,7 @@
 //! as they are; the last one may be shorter. The *order* in which a peer works through its batches is drawn
 //! anew for each pass ([`order`]).
 
+#[cfg(feature = "torch")]
 mod batch;
 mod cifar10;
 mod csv;
@@ -24,6 +25,7 @@ mod source;
 mod spool;
 mod synthetic;
 
+#[cfg(feature = "torch")]
 pub use batch::Batch;
 pub use prepared::{Place, Prepared, prepare};
 pub use source::Root;

@@ -3,7 +3,9 @@
 use super::hand_over::Deadline;
 use super::invalid_event;
 use super::run::{self, Run};
-use crate::data::{Batch, Root};
+#[cfg(feature = "torch")]
+use crate::data::Batch;
+use crate::data::Root;
 use crate::faults::Faults;
 use crate::private_keys::PrivateKeys;
 use crate::store::Store;
@@ -131,6 +133,7 @@ impl Environment {
     }
 
     /// A batch with the labels that the peer of this call gives it.
+    #[cfg(feature = "torch")]
     pub(super) fn labelled(&self, batch: Batch, run: &Run) -> Batch {
         match &self.faults {
             Some(faults) if faults.flips_labels() => batch.with_mirrored_labels(run.manifest.classes.len()),

@@ -4,17 +4,25 @@
 //! Each handler is idempotent: called twice, or twice at the same time, it writes the same bytes under the
 //! same keys and gives the same reply.
 
+#[cfg(feature = "torch")]
 mod aggregate;
+#[cfg(feature = "torch")]
 mod claims;
+#[cfg(feature = "torch")]
 mod combine;
 mod environment;
+#[cfg(feature = "torch")]
 mod evaluate;
+#[cfg(feature = "torch")]
 mod exchange;
 mod fanout;
+#[cfg(feature = "torch")]
 mod finish;
+#[cfg(feature = "torch")]
 mod gradient;
 mod hand_over;
 mod heartbeat;
+#[cfg(feature = "torch")]
 mod initialise;
 mod lineage;
 mod membership;
@@ -24,7 +32,9 @@ mod publish;
 mod reach;
 mod retention;
 mod run;
+#[cfg(feature = "torch")]
 mod synchronise;
+#[cfg(feature = "torch")]
 mod train;
 
 pub use environment::Environment;
@@ -47,6 +57,7 @@ pub async fn dispatch(
     environment: &Environment,
     event: serde_json::Value,
 ) -> Result<serde_json::Value, FunctionError> {
+    #[cfg(feature = "torch")]
     crate::torch::one_thread();
     let environment = environment.of_call(function, &event).await?;
     if let Some(faults) = environment.faults() {
@@ -71,11 +82,15 @@ async fn call(
 ) -> Result<serde_json::Value, FunctionError> {
     match function {
         Function::Prepare => reply(function, &prepare::handle(environment, parse(function, event)?).await?),
+        #[cfg(feature = "torch")]
         Function::Initialise => {
             reply(function, &initialise::handle(environment, parse(function, event)?).await?)
         }
+        #[cfg(feature = "torch")]
         Function::Gradient => reply(function, &gradient::handle(environment, parse(function, event)?).await?),
+        #[cfg(feature = "torch")]
         Function::Train => reply(function, &train::handle(environment, parse(function, event)?).await?),
+        #[cfg(feature = "torch")]
         Function::Combine => reply(function, &combine::handle(environment, parse(function, event)?).await?),
         Function::Heartbeat => {
             reply(function, &heartbeat::handle(environment, parse(function, event)?).await?)
@@ -83,16 +98,30 @@ async fn call(
         Function::Membership => {
             reply(function, &membership::handle(environment, parse(function, event)?).await?)
         }
+        #[cfg(feature = "torch")]
         Function::Synchronise => {
             reply(function, &synchronise::handle(environment, parse(function, event)?).await?)
         }
         Function::Reach => reply(function, &reach::handle(environment, parse(function, event)?).await?),
+        #[cfg(feature = "torch")]
         Function::Aggregate => {
             reply(function, &aggregate::handle(environment, parse(function, event)?).await?)
         }
+        #[cfg(feature = "torch")]
         Function::Evaluate => reply(function, &evaluate::handle(environment, parse(function, event)?).await?),
+        #[cfg(feature = "torch")]
         Function::Finish => reply(function, &finish::handle(environment, parse(function, event)?).await?),
+        #[cfg(not(feature = "torch"))]
+        other => Err(left_out(other)),
     }
+}
+
+/// The error of a function that this binary does not serve.
+pub(crate) fn left_out(function: Function) -> FunctionError {
+    invalid_event(format!(
+        "{function} needs libtorch, and this is the small binary without it: give the function the package `{}`",
+        function.artefact()
+    ))
 }
 
 fn parse<T: DeserializeOwned>(function: Function, event: serde_json::Value) -> Result<T, FunctionError> {

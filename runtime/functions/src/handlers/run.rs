@@ -1,18 +1,17 @@
 //! A run as its functions see it: the configuration, the manifest, the schedule, and where a replica's
 //! parameters of the round before are.
 
+#[cfg(feature = "torch")]
+mod model;
+
+use super::invalid_event;
 use super::lineage::Made;
-use super::{Environment, invalid_event};
-use crate::models::{Input, Replica, Start};
 use crate::store::Store;
-use crate::{data, seeds, torch};
-use bytes::Bytes;
 use stepgrad_contract::fanout::Choice;
 use stepgrad_contract::manifest::Manifest;
 use stepgrad_contract::progress::{Members, Progress};
 use stepgrad_contract::schedule::{Schedule, Work};
-use stepgrad_contract::tensors::TensorFile;
-use stepgrad_contract::training::{Algorithm, Architecture, Optimizer, Topology, Training, VERSION};
+use stepgrad_contract::training::{Algorithm, Optimizer, Topology, Training, VERSION};
 use stepgrad_contract::{ErrorKind, FunctionError, keys};
 
 /// A run.
@@ -22,8 +21,8 @@ pub(super) struct Run {
     pub(super) training: Training,
     pub(super) manifest: Manifest,
     pub(super) schedule: Schedule,
-    input: Input,
-    script: Option<Bytes>,
+    #[cfg(feature = "torch")]
+    model: model::Model,
 }
 
 /// The training configuration of a run.
@@ -46,42 +45,17 @@ pub(super) async fn training(store: &Store, id: &str) -> Result<Training, Functi
 impl Run {
     pub(super) async fn load(store: &Store, id: &str, training: Training) -> Result<Self, FunctionError> {
         let manifest: Manifest = store.get_document(&keys::manifest(id)).await?;
-        let script = match training.model.architecture {
-            Architecture::TorchScript => Some(store.get(&keys::torchscript(id)).await?),
-            _ => None,
-        };
-        let (schedule, input) = (Schedule::new(&training, &manifest)?, Input::of(&manifest)?);
-        Ok(Self { id: id.to_owned(), training, manifest, schedule, input, script })
-    }
-
-    /// A replica that starts where every replica does; checked against the data.
-    pub(super) fn initial(&self) -> Result<Replica, FunctionError> {
-        torch::deterministic(seeds::torch(self.training.seed, "model", &[]), || {
-            let replica = self.build(Start::Random)?;
-            replica.check(&self.input)?;
-            Ok(replica)
+        #[cfg(feature = "torch")]
+        let model = model::Model::load(store, id, &training, &manifest).await?;
+        let schedule = Schedule::new(&training, &manifest)?;
+        Ok(Self {
+            id: id.to_owned(),
+            training,
+            manifest,
+            schedule,
+            #[cfg(feature = "torch")]
+            model,
         })
-    }
-
-    /// A replica with the parameters of a file.
-    pub(super) fn replica(&self, file: &TensorFile) -> Result<Replica, FunctionError> {
-        let mut replica = self.blank()?;
-        replica.load(file)?;
-        Ok(replica)
-    }
-
-    /// A replica without values, for what is known of the model without them.
-    pub(super) fn blank(&self) -> Result<Replica, FunctionError> {
-        self.build(Start::Blank)
-    }
-
-    fn build(&self, start: Start) -> Result<Replica, FunctionError> {
-        Replica::build(self.training.model.architecture, self.script.as_deref(), &self.input, start)
-    }
-
-    /// The seed of what is computed on one batch.
-    pub(super) fn batch_seed(&self, round: u32, peer: u32, batch: u32) -> i64 {
-        seeds::torch(self.training.seed, "batch", &[round.into(), peer.into(), batch.into()])
     }
 
     /// What a peer works on in a round; checks that both are.
@@ -121,21 +95,6 @@ impl Run {
                 self.training.topology
             ))),
         }
-    }
-
-    /// The raw values of place `place` of a peer's work.
-    pub(super) async fn batch(
-        &self,
-        environment: &Environment,
-        peer: u32,
-        work: Work,
-        place: u32,
-    ) -> Result<TensorFile, FunctionError> {
-        let (pass, place) = self.schedule.pass(peer, work, place);
-        let order = data::order::batches(self.training.seed, pass, peer, self.schedule.batches(peer));
-        let batch = (place as usize).checked_sub(1).and_then(|place| order.get(place));
-        let batch = batch.ok_or_else(|| invalid_event(format!("peer {peer} has no batch {place}")))?;
-        Made::Batch { peer, batch: *batch }.get(environment, self).await
     }
 
     /// How the fan-out of every round is carried; `None` where it cannot be.
