@@ -39,6 +39,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 HERE = pathlib.Path(__file__).resolve().parent / "engines"
 sys.path.insert(0, str(HERE))
 import children  # noqa: E402
+import servers  # noqa: E402
 
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 FOLDER = TARGET / "engines"
@@ -48,16 +49,6 @@ CALLS = 200
 LONGEST = 120
 LONGEST_BUILD = 1_800
 WARM_UP = 2
-PYTHON = {
-    "localstack": [
-        "localstack-core[base-runtime,runtime]==4.9.2",
-        "cbor2<5.8",
-        "pyopenssl<25.2",
-        "cryptography<46",
-        "service-identity",
-    ],
-    "ministack": ["ministack==1.5.33"],
-}
 NPM = "aws-local-stepfunctions@3.0.0"
 ROLE = "arn:aws:iam::000000000000:role/bench"
 TRANSITIONS, INSIDE, OUTSIDE = "transitions/s", "calls/s inside", "calls/s outside"
@@ -120,9 +111,9 @@ def python(name):
     def install(folder):
         run(sys.executable, "-m", "venv", folder, timeout=LONGEST)
         pip = (folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-        run(*pip, *PYTHON[name], timeout=LONGEST_BUILD)
+        run(*pip, *servers.SERVERS[name], timeout=LONGEST_BUILD)
 
-    return installed(name, PYTHON[name], install) / "bin/python"
+    return installed(name, servers.SERVERS[name], install) / "bin/python"
 
 
 def free_port():

@@ -17,6 +17,14 @@ FOLDER = pathlib.Path(__file__).resolve().parent.parent / "target" / "servers"
 SERVERS = {
     "moto": ["moto[server]==5.2.5"],
     "ministack": ["ministack==1.5.33"],
+    # Without Docker and without an account: the interpreter of Step Functions works, and its functions are ours.
+    "localstack": [
+        "localstack-core[base-runtime,runtime]==4.9.2",
+        "cbor2<5.8",
+        "pyopenssl<25.2",
+        "cryptography<46",
+        "service-identity",
+    ],
 }
 # Seconds to install one.
 LONGEST = 900

@@ -113,10 +113,14 @@ impl Core {
         }
         fork.done += 1;
         frame.previous_event = previous;
-        let is_map = matches!(fork.work, ForkWork::Map { .. });
-        if is_map {
+        if matches!(fork.work, ForkWork::Map { .. }) {
             let details = iteration(here.state(&frame).ok(), index);
-            self.record(&here, &mut frame, EventType::MapIterationSucceeded, details);
+            let succeeded = self.record_beside(&here, &frame, EventType::MapIterationSucceeded, details);
+            // As recorded: an iteration that takes the place of this one follows its last state, like this event; what
+            // comes after the Map follows this event.
+            if fork.done == fork.results.len() {
+                frame.previous_event = succeeded;
+            }
         }
         self.next_or_result(&here, frame, fork);
     }

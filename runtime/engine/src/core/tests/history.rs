@@ -121,6 +121,28 @@ fn chain(run: &Simulation, from: usize) -> Vec<(&'static str, u64)> {
 }
 
 #[test]
+fn an_iteration_that_waited_follows_the_last_state_of_the_one_whose_place_it_takes() {
+    let pass = json!({"StartAt": "P", "States": {"P": {"Type": "Pass", "End": true}}});
+    let map = json!({"Type": "Map", "MaxConcurrency": 1, "ItemProcessor": pass, "End": true});
+    let run = Simulation::start(&[("m", json!({"StartAt": "M", "States": {"M": map}}))], json!([1, 2]), 1);
+    let recorded = [
+        ("MapStateStarted", 2),
+        ("MapIterationStarted", 3),
+        ("PassStateEntered", 4),
+        ("PassStateExited", 5),
+        ("MapIterationSucceeded", 6),
+        ("MapIterationStarted", 6),
+        ("PassStateEntered", 8),
+        ("PassStateExited", 9),
+        ("MapIterationSucceeded", 10),
+        ("MapStateSucceeded", 11),
+        ("MapStateExited", 11),
+        ("ExecutionSucceeded", 13),
+    ];
+    assert_eq!(chain(&run, 3), recorded);
+}
+
+#[test]
 fn what_runs_beside_a_failing_branch_is_aborted_innermost_first() {
     let wait = json!({"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 100, "End": true}}});
     let task = json!({"Type": "Task", "TimeoutSeconds": 5, "Resource": "arn:aws:states:::lambda:invoke",
