@@ -4,6 +4,10 @@
 //! A key names what the object *is* (run, round, peer, batch), never how it came to be: a retry, a duplicate
 //! and a late zombie all write the same bytes under the same key.
 
+/// The metadata by which an object of S3 that no function wrote, data or a package, tells the SHA-256 of its content, in hexadecimal
+/// digits: S3's own checksum of an upload in parts is one of checksums.
+pub const SHA256: &str = "stepgrad-sha256";
+
 /// The training configuration ([`crate::Training`]) as JSON.
 #[must_use]
 pub fn training(run: &str) -> String {

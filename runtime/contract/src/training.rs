@@ -125,7 +125,7 @@ impl Default for HandOver {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
-    /// A file or folder, relative to the data root, or `s3://bucket/prefix`; empty for synthetic data.
+    /// A file or folder, relative to the data root; empty for synthetic data.
     pub source: String,
     /// The source's format.
     pub format: Format,

@@ -13,7 +13,7 @@ use std::io::Write;
 use stepgrad_contract::manifest::Transform;
 use stepgrad_contract::training::{Data, Format, Partition, Preprocess, Training, Validation};
 use stepgrad_contract::{ErrorKind, FunctionError};
-use stepgrad_runtime::data::{Batch, Place, Prepared, Root, prepare};
+use stepgrad_runtime::data::{Batch, Place, Prepared, Root, Sources, prepare};
 
 type Files<'a> = &'a [(&'a str, Vec<u8>)];
 
@@ -37,7 +37,7 @@ fn read(data: Data, files: Files<'_>) -> Result<Prepared, FunctionError> {
         std::fs::write(path, bytes).unwrap();
     }
     let training = Training { data, peers: 2, batch_size: 2, ..training() };
-    prepare(&training, &Root::new(folder.path().to_str().unwrap()))
+    prepare(&training, &Sources::at(folder.path().to_owned()))
 }
 
 fn refused(data: Data, files: Files<'_>) -> String {
@@ -398,11 +398,11 @@ fn preprocessing_of_images_is_by_image_and_by_channel() {
 fn missing_sources_are_named() {
     assert!(refused(data(Format::Csv, "nowhere.csv"), &[]).contains("nowhere.csv: there is no such file"));
     assert!(refused(data(Format::Csv, "s3://bucket/x.csv"), &[]).contains("s3:// is not built yet"));
-    let elsewhere = Root::new("s3://bucket/data");
-    let csv = Training { data: data(Format::Csv, "x.csv"), ..training() };
-    let error = prepare(&csv, &elsewhere).err().unwrap();
-    assert!(error.message.contains("x.csv: data over s3:// is not built yet"), "{error}");
-    assert!(prepare(&training(), &elsewhere).is_ok(), "generated data need no root");
+    let error = Root::open("gs://bucket/data", |_| None).unwrap_err();
+    assert!(
+        error.message.contains("no data over gs://: use file:///folder or s3://bucket/prefix"),
+        "{error}"
+    );
     assert!(
         refused(data(Format::Idx, "d"), &[("d/readme", Vec::new())]).contains("0 files are named for images")
     );

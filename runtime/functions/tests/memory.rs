@@ -8,7 +8,7 @@ mod driver;
 use driver::training;
 use std::io::{Seek, SeekFrom, Write};
 use stepgrad_contract::training::{Data, Format, Partition, Preprocess, Training, Validation};
-use stepgrad_runtime::data::{Root, prepare};
+use stepgrad_runtime::data::{Sources, prepare};
 
 const SAMPLES: u64 = 300_000;
 
@@ -47,7 +47,7 @@ fn images_of_300_megabytes_take_a_tenth_of_that() {
         synthetic: None,
     };
     let training = Training { data, batch_size: 256, ..training() };
-    let prepared = prepare(&training, &Root::new(folder.path().to_str().unwrap())).unwrap();
+    let prepared = prepare(&training, &Sources::at(folder.path().to_owned())).unwrap();
     let samples: u64 = prepared.batches(0).map(|(_, file)| file.unwrap().sums.samples).sum();
     assert_eq!(samples, SAMPLES);
     let grown = peak() - before;

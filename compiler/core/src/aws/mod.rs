@@ -31,7 +31,7 @@ pub use policy::{Policy, Statement};
 use crate::bundle::Index;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::lower::Machine;
-use crate::spec::{Spanned, Spec, Validation};
+use crate::spec::Spec;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use stepgrad_asl::program::substitute;
@@ -189,15 +189,6 @@ pub fn findings(spec: &Spec, resources: &Resources) -> Vec<Diagnostic> {
                 .hint("on AWS the functions would need a store of secrets, which is not built"),
         );
     }
-    let held_out = match &spec.data.validation {
-        Some(Spanned { value: Validation::Source { source }, .. }) => Some(source),
-        _ => None,
-    };
-    all.extend([spec.data.source.as_ref(), held_out].into_iter().flatten().map(|source| {
-        Diagnostic::warning(Code::NotOnAws, "data are read from files of this computer only")
-            .at(&source.place(), "functions on AWS do not reach it")
-            .hint("on AWS a training has synthetic data for now: functions do not read sources from S3 yet")
-    }));
     let gaps = resources.machines.iter().flat_map(|machine| &machine.gaps);
     all.extend(gaps.map(|gap| {
         Diagnostic::warning(Code::NotOnAws, format!("{gap}, for which no permission could be derived"))

@@ -21,6 +21,7 @@ pub mod order;
 pub mod partition;
 mod prepared;
 mod preprocess;
+mod root;
 mod source;
 mod spool;
 mod synthetic;
@@ -28,7 +29,8 @@ mod synthetic;
 #[cfg(feature = "torch")]
 pub use batch::Batch;
 pub use prepared::{Place, Prepared, prepare};
-pub use source::Root;
+pub(crate) use root::unkept;
+pub use root::{Root, Sources};
 
 use stepgrad_contract::{ErrorKind, FunctionError};
 

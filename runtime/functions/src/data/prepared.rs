@@ -1,6 +1,6 @@
 //! From a source to shards: what is held out, the constants of preprocessing, and which samples are whose.
 
-use super::source::Root;
+use super::root::Sources;
 use super::spool::Samples;
 use super::{Role, cifar10, csv, idx, invalid, libsvm, npy, partition, preprocess, synthetic};
 use crate::seeds;
@@ -48,11 +48,13 @@ pub enum Place {
 /// # Errors
 /// [`stepgrad_contract::ErrorKind::InvalidData`] where the source is missing or malformed, with the place and
 /// what to do.
-pub fn prepare(training: &Training, root: &Root) -> Result<Prepared, FunctionError> {
+pub fn prepare(training: &Training, sources: &Sources) -> Result<Prepared, FunctionError> {
     let data = &training.data;
-    let mut samples = read(data, root, &data.source, Role::Training, training.seed)?;
+    let mut samples = read(data, sources, &data.source, Role::Training, training.seed)?;
     let mut other = match &data.validation {
-        Some(Validation::Source(source)) => Some(read(data, root, source, Role::Validation, training.seed)?),
+        Some(Validation::Source(source)) => {
+            Some(read(data, sources, source, Role::Validation, training.seed)?)
+        }
         _ => None,
     };
     if samples.classes.len() < 2 {
@@ -102,7 +104,13 @@ pub fn prepare(training: &Training, root: &Root) -> Result<Prepared, FunctionErr
     })
 }
 
-fn read(data: &Data, root: &Root, source: &str, role: Role, seed: u64) -> Result<Samples, FunctionError> {
+fn read(
+    data: &Data,
+    sources: &Sources,
+    source: &str,
+    role: Role,
+    seed: u64,
+) -> Result<Samples, FunctionError> {
     if data.format == Format::Synthetic {
         return match (&data.synthetic, role) {
             (Some(synthetic), Role::Training) => synthetic::generate(synthetic, seed),
@@ -110,7 +118,7 @@ fn read(data: &Data, root: &Root, source: &str, role: Role, seed: u64) -> Result
             (_, Role::Validation) => Err(invalid("synthetic data has no other source: hold out a share")),
         };
     }
-    let path = root.resolve(source)?;
+    let path = sources.resolve(source)?;
     let samples = match data.format {
         Format::Idx => idx::read(&path, role)?,
         Format::Cifar10 => cifar10::read(&path, role)?,

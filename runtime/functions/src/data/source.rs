@@ -1,5 +1,4 @@
-//! Where data comes from: the root that relative sources stand under, and files opened as byte streams,
-//! unpacked where they are gzip. The only room of the data that opens files.
+//! Files of data opened as byte streams, unpacked where they are gzip. The only room of the data that opens files.
 #![expect(clippy::disallowed_methods, reason = "reads the user's data")]
 
 use super::invalid;
@@ -8,46 +7,6 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use stepgrad_contract::FunctionError;
-
-/// What relative sources stand under.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Root(Place);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
-    Folder(PathBuf),
-    /// Under another scheme, which no source is read from yet. Data that are generated do not need any.
-    Elsewhere(String),
-}
-
-impl Root {
-    /// The root at `root`: `file:///folder` or a path. Any other is one that nothing can be read from yet.
-    #[must_use]
-    pub fn new(root: &str) -> Self {
-        match root.split_once("://") {
-            Some((scheme, _)) if scheme != "file" => Self(Place::Elsewhere(scheme.to_owned())),
-            _ => Self(Place::Folder(PathBuf::from(root.strip_prefix("file://").unwrap_or(root)))),
-        }
-    }
-
-    /// The path of a source; an absolute one is taken as it is.
-    pub(super) fn resolve(&self, source: &str) -> Result<PathBuf, FunctionError> {
-        let elsewhere = |scheme: &str| {
-            invalid(format!("{source}: data over {scheme}:// is not built yet: use a file or folder"))
-        };
-        let folder = match (source.split_once("://"), &self.0) {
-            (Some((scheme, _)), _) => return Err(elsewhere(scheme)),
-            (None, Place::Elsewhere(scheme)) => return Err(elsewhere(scheme)),
-            (None, Place::Folder(folder)) => folder,
-        };
-        let path = folder.join(source);
-        match path.try_exists() {
-            Ok(true) => Ok(path),
-            Ok(false) => Err(invalid(format!("{}: there is no such file or folder", path.display()))),
-            Err(error) => Err(invalid(format!("{}: {error}", path.display()))),
-        }
-    }
-}
 
 /// The files directly in a folder, by name.
 pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>, FunctionError> {

@@ -51,7 +51,7 @@ pub struct Environment {
 
 impl Environment {
     /// From environment variables: `STEPGRAD_STORE`, the root URL of runs, and `STEPGRAD_DATA`, the root of
-    /// relative data sources; `STEPGRAD_KEYS`, the folder of private keys, where peers sign; for a store on S3 those
+    /// relative data sources; `STEPGRAD_KEYS`, the folder of private keys, where peers sign; for what is on S3 those
     /// of [`Store::open`].
     ///
     /// # Errors
@@ -65,11 +65,14 @@ impl Environment {
         };
         let store =
             variable("STEPGRAD_STORE", "the root of runs, e.g. file:///home/me/runs or s3://bucket/runs")?;
-        let data = variable("STEPGRAD_DATA", "the folder that data sources are relative to")?;
+        let data = variable(
+            "STEPGRAD_DATA",
+            "the root that data sources are relative to, e.g. file:///home/me or s3://bucket/data",
+        )?;
         let memory_mb = get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").and_then(|size| size.parse().ok());
         let keys = get(FOLDER_VARIABLE).filter(|value| !value.is_empty());
         let keys = keys.map(|root| PrivateKeys::at(&root)).transpose()?;
-        let environment = Self::new(Store::open(&store, &get)?, Root::new(&data));
+        let environment = Self::new(Store::open(&store, &get)?, Root::open(&data, &get)?);
         Ok(Self { keys, memory_mb: memory_mb.unwrap_or(MEMORY_MB), ..environment })
     }
 

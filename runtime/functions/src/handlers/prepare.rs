@@ -6,10 +6,11 @@
 use super::hand_over::Watch;
 use super::run::Run;
 use super::{Environment, fanout};
-use crate::data::{self, Place};
+use crate::data::{self, Place, Prepared};
 use futures::StreamExt;
 use stepgrad_contract::events::{Action, HandedOver, Next, PrepareEvent, PrepareReply};
 use stepgrad_contract::fanout::Fanout;
+use stepgrad_contract::training::Training;
 use stepgrad_contract::{ErrorKind, Function, FunctionError, keys};
 
 /// Objects written at the same time.
@@ -21,7 +22,7 @@ pub(super) async fn handle(
 ) -> Result<PrepareReply, FunctionError> {
     let training = environment.training(&event.run).await?;
     let mut watch = Watch::begin(Function::Prepare, environment, &training.hand_over);
-    let prepared = data::prepare(&training, &environment.data)?;
+    let prepared = read(environment, &training).await?;
     watch.loaded()?;
     let mut written = event.handed_over.next;
     let writes = prepared.batches(written as usize).map(|(place, file)| {
@@ -49,9 +50,15 @@ pub(super) async fn handle(
     Ok(PrepareReply { next: Next { round: 1, next: Action::Round, fanout }, handed_over: None })
 }
 
+/// The data, read and shared out. What was fetched for it is gone then: the samples are kept in a file of their own.
+async fn read(environment: &Environment, training: &Training) -> Result<Prepared, FunctionError> {
+    let sources = environment.data.sources(&training.data).await?;
+    data::prepare(training, &sources)
+}
+
 /// Writes one batch again.
 pub(super) async fn again(environment: &Environment, run: &Run, place: Place) -> Result<(), FunctionError> {
-    let prepared = data::prepare(&run.training, &environment.data)?;
+    let prepared = read(environment, &run.training).await?;
     let file = prepared.batch(place).filter(|_| prepared.manifest == run.manifest).ok_or_else(|| {
         let message =
             "the data source is not what it was when the run was prepared: put it back, or run anew";

@@ -9,6 +9,7 @@ mod files;
 mod s3;
 mod traffic;
 
+pub(crate) use s3::S3;
 pub use s3::{SSE, SSE_KMS_KEY};
 
 use crate::faults::{Faults, Write};
@@ -16,7 +17,6 @@ use bytes::Bytes;
 use files::Files;
 use object_store::PutPayload;
 use object_store::path::Path;
-use s3::S3;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::ops::Range;

@@ -13,4 +13,5 @@ mod network;
 mod objects;
 mod proxy;
 mod server;
+mod sources;
 mod training;

@@ -14,6 +14,8 @@ pub(crate) enum Fate {
     IsAnswered(u16, &'static str),
     /// So many bytes of it are taken; then the connection is gone.
     BreaksOff(usize),
+    /// It reaches the server, and so many bytes of its answer come back; then the connection is gone.
+    CutsItsAnswer(u64),
     /// It reaches the server, and its answer is lost.
     LosesItsAnswer,
 }
@@ -99,6 +101,10 @@ async fn connection(
                     _ = tokio::io::copy(&mut sent, &mut to) => {}
                     _ = from.read(&mut first) => {}
                 }
+                return Ok(());
+            }
+            if let Fate::CutsItsAnswer(after) = fate {
+                tokio::io::copy(&mut upstream.take(after), &mut client).await?;
                 return Ok(());
             }
             copy_bidirectional(&mut client, &mut upstream).await?;

@@ -101,6 +101,7 @@ fn python(name: &str, test: &str) -> Option<Command> {
 pub(crate) fn variables(address: &str) -> BTreeMap<String, String> {
     let pairs = [
         ("STEPGRAD_STORE", format!("s3://{BUCKET}/some/runs")),
+        ("STEPGRAD_DATA", format!("s3://{BUCKET}/some/data")),
         ("AWS_REGION", "us-east-1".to_owned()),
         ("AWS_ACCESS_KEY_ID", "test".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),

@@ -1,8 +1,9 @@
 //! Whole trainings with their objects on S3, every function in a process of its own under the engine's host: the same
 //! bytes as on files, whatever happens to a writer.
 
-use crate::driver::{Driver, RUN, training};
+use crate::driver::{Driver, RUN, digits, training};
 use crate::server::{BUCKET, Server};
+use crate::sources::{Shelf, put_digits};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +46,9 @@ fn trainings() -> [Training; 2] {
 async fn a_training_on_s3_ends_in_the_bytes_of_one_on_files() {
     let test = "a_training_on_s3_ends_in_the_bytes_of_one_on_files";
     for training in trainings() {
+        let training = Training { data: digits(), epochs: 1, batch_size: 64, ..training };
         let Some(server) = Server::start(test).await else { return };
+        put_digits(&Shelf::Bucket(&server)).await;
         let on_files = Driver::new(training.clone()).await.run().await.unwrap().1;
         let mut driver = Driver::with_variables(training, &server.variables()).await;
         driver.host = Some(host(&driver.variables));

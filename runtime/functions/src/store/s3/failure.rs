@@ -110,7 +110,7 @@ impl Place<'_> {
             "NoSuchBucket" => self.error(
                 ErrorKind::InvalidEvent,
                 action,
-                &format!("there is no such bucket: set STEPGRAD_STORE to one that is there ({answer})"),
+                &format!("there is no such bucket: set STEPGRAD_STORE, for data STEPGRAD_DATA, to one that is there ({answer})"),
             ),
             "AccessDenied" | "AllAccessDisabled" | "Forbidden" => {
                 self.error(ErrorKind::AccessDenied, action, &self.permission(action, &answer))

@@ -4,6 +4,7 @@
 //! writes").
 
 mod failure;
+mod fetch;
 mod settings;
 mod upload;
 
@@ -27,7 +28,7 @@ const DELETED: usize = 1_000;
 
 /// A folder of a bucket.
 #[derive(Debug)]
-pub(super) struct S3 {
+pub(crate) struct S3 {
     client: Client,
     bucket: String,
     /// Empty, or with a slash at the end.
@@ -37,7 +38,7 @@ pub(super) struct S3 {
 
 impl S3 {
     /// What `root` (`s3://bucket/prefix`) and the environment variables `get` name. Nothing is sent yet.
-    pub(super) fn open(root: &str, get: impl Fn(&str) -> Option<String>) -> Result<Self, FunctionError> {
+    pub(crate) fn open(root: &str, get: impl Fn(&str) -> Option<String>) -> Result<Self, FunctionError> {
         let Settings { bucket, prefix, encryption, config } = Settings::new(root, get)?;
         Ok(Self { client: Client::from_conf(config), bucket, prefix, encryption })
     }
@@ -81,12 +82,15 @@ impl S3 {
                 }
             };
             if reads == READS {
-                let message =
-                    format!("object {key} of bucket {}: {READS} reads of it broke off: {why}", self.bucket);
-                return Err(FunctionError::new(ErrorKind::ObjectUnavailable, message));
+                return Err(self.broke_off(key, &why));
             }
             reads += 1;
         }
+    }
+
+    fn broke_off(&self, key: &str, why: &impl std::fmt::Display) -> FunctionError {
+        let message = format!("object {key} of bucket {}: {READS} reads of it broke off: {why}", self.bucket);
+        FunctionError::new(ErrorKind::ObjectUnavailable, message)
     }
 
     /// Room for an object, so that it is not copied while it grows.

@@ -51,11 +51,11 @@ impl Settings {
         let get = |name: &str| get(name).filter(|value| !value.is_empty());
         let (bucket, prefix) = place(root)?;
         let region = get("AWS_REGION").or_else(|| get("AWS_DEFAULT_REGION")).ok_or_else(|| {
-            invalid(format!("the store is {root} and AWS_REGION is not set: set it to the bucket's region"))
+            invalid(format!("{root} is named and AWS_REGION is not set: set it to the bucket's region"))
         })?;
         let (Some(id), Some(secret)) = (get("AWS_ACCESS_KEY_ID"), get("AWS_SECRET_ACCESS_KEY")) else {
             return Err(invalid(format!(
-                "the store is {root} and AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is not set: Lambda sets them for a function with a role; elsewhere set them, and AWS_SESSION_TOKEN where there is one"
+                "{root} is named and AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is not set: Lambda sets them for a function with a role; elsewhere set them, and AWS_SESSION_TOKEN where there is one"
             )));
         };
         let credentials = Credentials::new(id, secret, get("AWS_SESSION_TOKEN"), None, "environment");
@@ -104,11 +104,11 @@ fn place(root: &str) -> Result<(String, String), FunctionError> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
     if !(3..=63).contains(&bucket.len()) || !bucket.bytes().all(plain) {
         return Err(invalid(format!(
-            "{bucket:?} in the store's root {root} is no name of a bucket: use s3://bucket/prefix, with 3 to 63 of a-z, 0-9, - and dots"
+            "{bucket:?} in {root} is no name of a bucket: use s3://bucket/prefix, with 3 to 63 of a-z, 0-9, - and dots"
         )));
     }
     let prefix = object_store::path::Path::parse(prefix)
-        .map_err(|error| invalid(format!("the store's root {root} holds no prefix of keys: {error}")))?;
+        .map_err(|error| invalid(format!("{root} holds no prefix of keys: {error}")))?;
     let prefix = match prefix.as_ref() {
         "" => String::new(),
         prefix => format!("{prefix}/"),
