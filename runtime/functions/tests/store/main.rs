@@ -11,6 +11,7 @@
 mod driver;
 mod network;
 mod objects;
+mod permissions;
 mod proxy;
 mod server;
 mod sources;

@@ -1,7 +1,7 @@
 //! A way to the server on which things happen: what each request meets is decided by its first line and its number.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -28,6 +28,7 @@ pub(crate) type Rule = fn(&str, u32) -> Fate;
 pub(crate) struct Proxy {
     pub(crate) address: String,
     requests: Arc<AtomicU32>,
+    lines: Arc<Mutex<Vec<String>>>,
 }
 
 impl Proxy {
@@ -36,18 +37,25 @@ impl Proxy {
         let address = listener.local_addr().unwrap().to_string();
         let requests = Arc::new(AtomicU32::new(0));
         let counter = Arc::clone(&requests);
+        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+        let seen = Arc::clone(&lines);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (server, counter) = (server.clone(), Arc::clone(&counter));
+                let (server, counter, seen) = (server.clone(), Arc::clone(&counter), Arc::clone(&seen));
                 // A connection that breaks is what is tried here.
-                tokio::spawn(async move { drop(connection(client, &server, rule, &counter).await) });
+                tokio::spawn(async move { drop(connection(client, &server, rule, &counter, &seen).await) });
             }
         });
-        Self { address, requests }
+        Self { address, requests, lines }
     }
 
     pub(crate) fn requests(&self) -> u32 {
         self.requests.load(Ordering::SeqCst)
+    }
+
+    /// The first lines of all requests.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
     }
 }
 
@@ -57,6 +65,7 @@ async fn connection(
     server: &str,
     rule: Rule,
     counter: &AtomicU32,
+    seen: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
     let mut head = Vec::new();
     let end = loop {
@@ -68,6 +77,7 @@ async fn connection(
         }
     };
     let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
+    seen.lock().unwrap().push(line.clone());
     match rule(&line, counter.fetch_add(1, Ordering::SeqCst)) {
         Fate::IsAnswered(status, code) => {
             let body = format!(

@@ -13,6 +13,11 @@ use stepgrad_contract::training::{Algorithm, Every, Optimizer, Topology, Trainin
 use stepgrad_engine::host::{Discard, FunctionConfig, Host, HostConfig, InvocationRecord};
 
 fn host(variables: &BTreeMap<String, String>) -> Host {
+    host_of(|_| variables.clone())
+}
+
+/// A host of functions that each have their own variables.
+pub(crate) fn host_of(variables: impl Fn(Function) -> BTreeMap<String, String>) -> Host {
     let config = HostConfig {
         init_timeout: Duration::from_secs(60),
         ..HostConfig::new(env!("CARGO_BIN_EXE_bootstrap"))
@@ -20,14 +25,14 @@ fn host(variables: &BTreeMap<String, String>) -> Host {
     let function = |function: Function| FunctionConfig {
         memory_mb: 2048,
         timeout_s: 120,
-        environment: variables.clone(),
+        environment: variables(function),
         ..FunctionConfig::new(function.name())
     };
     let functions = Function::ALL.map(function).to_vec();
     Host::new(config, functions, Arc::new(Discard), Arc::new(|_: &InvocationRecord| ())).unwrap()
 }
 
-fn trainings() -> [Training; 2] {
+pub(crate) fn trainings() -> [Training; 2] {
     let gradients = Training {
         optimizer: Optimizer::Sgd { learning_rate: 0.1, momentum: 0.9, weight_decay: 0.0, nesterov: false },
         retain_rounds: Some(1),
