@@ -9,6 +9,10 @@
     reason = "tests start processes, read files and fail by panicking"
 )]
 
+pub mod cloud;
+pub mod ministack;
+pub mod proxy;
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;

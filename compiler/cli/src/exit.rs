@@ -15,8 +15,12 @@ pub(crate) enum Exit {
     Invalid = 3,
     /// The run failed or was aborted.
     RunFailed = 4,
+    /// AWS refused, or could not be reached.
+    Aws = 5,
     /// A limit would be exceeded.
     Limit = 6,
+    /// `plan --detailed-exitcode`: a deployment would change something.
+    Changes = 7,
 }
 
 impl From<Exit> for ExitCode {
@@ -25,7 +29,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What stands at the end of `--help`. 5 is what AWS's refusals will use.
+/// What stands at the end of `--help`.
 pub(crate) const HELP: &str = "\
 Exit codes:
   0  ok
@@ -33,5 +37,6 @@ Exit codes:
   2  usage
   3  the spec or the definition is wrong
   4  the run failed or was aborted
-  5  AWS refused
-  6  a limit would be exceeded";
+  5  AWS refused, or could not be reached
+  6  a limit would be exceeded
+  7  plan --detailed-exitcode: deploy would change something";

@@ -1,6 +1,7 @@
 //! The command `stepgrad`: one file a verb in [`verbs`]. The only crate that touches the terminal, the
 //! environment and the user's files; training arithmetic is not its business.
 
+mod cloud;
 mod compare;
 mod exit;
 mod failure;
@@ -39,6 +40,16 @@ enum Verb {
     Compile(verbs::compile::Args),
     /// Train on this computer.
     Run(verbs::run::Args),
+    /// Show what deploy would do on AWS, and the limits that a training comes near to.
+    Plan(verbs::plan::Args),
+    /// Make on AWS what a spec compiles to; again, to finish or to change it.
+    Deploy(verbs::deploy::Args),
+    /// Tell where a run on AWS stands, or follow it to its end.
+    Status(verbs::status::Args),
+    /// End a run on AWS.
+    Stop(verbs::stop::Args),
+    /// Remove from AWS what deploy made, data, runs and logs included.
+    Destroy(verbs::destroy::Args),
     /// Repeat a run of this computer, while things go wrong, and compare.
     Rerun(verbs::rerun::Args),
     /// Repeat a run under random faults, seed by seed: all must end in its weights.
@@ -69,6 +80,11 @@ fn main() -> ExitCode {
         Verb::Explain(args) => verbs::explain::run(&args, command.output),
         Verb::Compile(args) => verbs::compile::run(&args, command.output),
         Verb::Run(args) => verbs::run::run(&args, command.output),
+        Verb::Plan(args) => verbs::plan::run(&args, command.output),
+        Verb::Deploy(args) => verbs::deploy::run(&args, command.output),
+        Verb::Status(args) => verbs::status::run(&args, command.output),
+        Verb::Stop(args) => verbs::stop::run(&args, command.output),
+        Verb::Destroy(args) => verbs::destroy::run(&args, command.output),
         Verb::Rerun(args) => verbs::rerun::run(&args, command.output),
         Verb::Chaos(args) => verbs::chaos::run(&args, command.output),
         Verb::Runs(verb) => verbs::runs::run(&verb, command.output),

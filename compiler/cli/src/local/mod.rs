@@ -12,7 +12,7 @@ mod meter;
 mod strikes;
 pub(crate) mod supervise;
 mod tally;
-mod watch;
+pub(crate) mod watch;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -298,7 +298,7 @@ fn conclude(run: &mut Run, result: LiveResult) {
 
 /// The error of the execution that failed first. A parent's cause is the JSON of its child, whose own cause may
 /// be that of another.
-fn innermost(error: Option<String>, cause: Option<String>) -> (Option<String>, Option<String>) {
+pub(crate) fn innermost(error: Option<String>, cause: Option<String>) -> (Option<String>, Option<String>) {
     let child = cause.as_deref().and_then(|cause| serde_json::from_str::<serde_json::Value>(cause).ok());
     let text = |value: &serde_json::Value, key: &str| {
         value.get(key).and_then(|text| text.as_str().map(str::to_owned))

@@ -15,7 +15,7 @@ use stepgrad_contract::{Training, keys};
 use stepgrad_engine::core::{EventType, Record};
 
 /// Follows a run's history.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     state: State,
     training: Training,
     manifest: PathBuf,
@@ -27,18 +27,18 @@ pub(super) struct Watch {
 
 /// What is counted of a run.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     /// States entered, which is what Step Functions bills.
-    pub(super) transitions: u64,
+    pub(crate) transitions: u64,
     /// Executions started.
-    pub(super) executions: u64,
+    pub(crate) executions: u64,
     /// Calls of functions.
-    pub(super) invocations: u64,
+    pub(crate) invocations: u64,
 }
 
 impl Watch {
     /// For a run below `runs`; starts `metrics.jsonl` anew, from the recorded events that it is given first.
-    pub(super) fn new(
+    pub(crate) fn new(
         runs: &std::path::Path,
         run: &str,
         training: Training,
@@ -56,12 +56,12 @@ impl Watch {
     }
 
     /// What is counted, readable after the watch is gone.
-    pub(super) fn counts(&self) -> Arc<Mutex<Counts>> {
+    pub(crate) fn counts(&self) -> Arc<Mutex<Counts>> {
         Arc::clone(&self.counts)
     }
 
     /// Takes the next record, at `elapsed` since this process began.
-    pub(super) fn record(
+    pub(crate) fn record(
         &mut self,
         record: &Record,
         elapsed: Duration,

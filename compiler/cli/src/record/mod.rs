@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `run.json` | spec digest, seed, versions, status, totals; replaced whole at each change |
 //! | `history.jsonl` | every event of every execution; also the log that a killed run continues from |
+//! | `history.other.jsonl` | of a run on AWS: events of kinds that the engine never writes, where there were any |
 //! | `metrics.jsonl` | a line for each round |
 //! | `costs.jsonl` | what each round cost, as far as the history does not tell; round 0 is all outside of rounds |
 //! | `faults.yaml`, `faults.json` | of a rerun: what went wrong, as the user wrote it and as it was drawn |
@@ -69,6 +70,9 @@ pub(crate) struct Run {
     /// What `finish` replied, where it succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) result: Option<FinishReply>,
+    /// Of a run on AWS: where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) aws: Option<OnAws>,
     /// Of a rerun: the run that it repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rerun_of: Option<String>,
@@ -80,6 +84,15 @@ pub(crate) struct Run {
     pub(crate) fired: BTreeMap<String, u64>,
     /// Sums over all processes that worked on the run.
     pub(crate) totals: Totals,
+}
+
+/// A run on AWS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OnAws {
+    /// The ARN of its execution.
+    pub(crate) execution: String,
+    /// The ARN of the version of the state machine that was started.
+    pub(crate) version: String,
 }
 
 /// Where a run stands.
@@ -176,6 +189,7 @@ impl Run {
             cause: None,
             hint: None,
             result: None,
+            aws: None,
             rerun_of: None,
             faults_sha256: None,
             fired: BTreeMap::new(),
@@ -262,13 +276,17 @@ impl Record {
 
 /// The folder of the run `id`.
 pub(crate) fn folder_of(runs: &Path, id: &str) -> Result<PathBuf, Failure> {
-    let plain = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let folder = runs.join(id);
-    if plain && folder.join("run.json").is_file() {
+    if is_id(id) && folder.join("run.json").is_file() {
         return Ok(folder);
     }
     let what = format!("there is no run {id} in {}; `stepgrad runs list` shows them", runs.display());
     Err(Failure::new(Exit::Usage, what))
+}
+
+/// Whether a text can be a run's id: one is a folder's name, too.
+pub(crate) fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// Whether a process works on the run of `folder`.

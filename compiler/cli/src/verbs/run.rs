@@ -1,5 +1,7 @@
-//! `stepgrad run SPEC`: trains on this computer, with progress, a record, and a table of where the time went.
+//! `stepgrad run SPEC`: trains on this computer, with progress, a record, and a table of where the time went; or on AWS,
+//! with what `deploy` made there.
 
+use crate::cloud::{self, AwsArgs, Place, training};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::local::{self, Job};
@@ -11,6 +13,7 @@ use crate::verbs::compile;
 use std::path::{Path, PathBuf};
 use stepgrad_compiler::bundle::Bundle;
 use stepgrad_contract::keys;
+use stepgrad_deploy::Runs;
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -32,6 +35,11 @@ pub(crate) struct Args {
     /// Keep the objects of this many rounds behind the current one, or of all; 1 if not given.
     #[arg(long, value_name = "N|all", value_parser = parse_retain)]
     retain_rounds: Option<Retain>,
+    /// Where to train. On AWS, `deploy` comes first.
+    #[arg(long, value_enum, default_value_t, value_name = "PLACE")]
+    on: Place,
+    #[command(flatten)]
+    aws: AwsArgs,
     /// Deliver the functions' replies in an order drawn from this seed, to show that the order has no effect.
     #[arg(long, value_name = "SEED")]
     shuffle: Option<u64>,
@@ -52,6 +60,9 @@ fn parse_retain(text: &str) -> Result<Retain, String> {
 }
 
 pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
+    if args.on == Place::Aws {
+        return on_aws(args, format);
+    }
     // What is wrong with the spec is said before what is wrong with the machine.
     let bootstrap = || local::bootstrap::find(args.bootstrap.as_deref());
     let (record, run, bootstrap, resumed) = match (&args.spec, &args.resume) {
@@ -82,13 +93,55 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
         resumed,
         quiet: format == Format::Json,
     };
-    let run = local::run(job)?;
+    tell(&local::run(job)?, format)
+}
+
+fn tell(run: &Run, format: Format) -> Result<(), Failure> {
     if format == Format::Json {
-        output::json(&summary::line(&run));
+        output::json(&summary::line(run));
     } else {
-        output::data(&format!("{}\n", summary::text(&run)));
+        output::data(&format!("{}\n", summary::text(run)));
     }
     if run.status == Status::Succeeded { Ok(()) } else { Err(Failure::told(Exit::RunFailed)) }
+}
+
+/// Starts a run on AWS, or takes up one that is there, and follows it to its end.
+fn on_aws(args: &Args, format: Format) -> Result<(), Failure> {
+    if args.bootstrap.is_some() || args.concurrency.is_some() || args.shuffle.is_some() {
+        let what = "--bootstrap, --concurrency and --shuffle are about runs on this computer";
+        return Err(Failure::new(Exit::Usage, what));
+    }
+    let quiet = format == Format::Json;
+    let run = match (&args.spec, &args.resume) {
+        (_, Some(id)) => {
+            let record = Record::open(&args.runs, id)?;
+            let run = record::read(&record.folder)?;
+            let resources = local::read_json(&record.folder.join("bundle/aws.json"))?;
+            cloud::block_on(async {
+                let session = args.aws.session().await?;
+                let runs = Runs::new(&session, &resources).map_err(cloud::failure)?;
+                training::follow(&runs, &record, run, quiet).await
+            })?
+        }
+        (Some(spec), None) => {
+            let loaded = Loaded::load(spec, format)?;
+            let bundle = loaded.compile(spec, format)?.bundle;
+            let root = loaded.root(spec, format)?;
+            cloud::block_on(async {
+                let session = args.aws.session().await?;
+                let resources = bundle.resources.clone();
+                let runs = Runs::new(&session, &resources).map_err(cloud::failure)?;
+                let version = cloud::is_deployed(&runs, &bundle, &root).await?;
+                let (record, mut run) = begin(args, &loaded, bundle, root)?;
+                training::start(&runs, &record, &mut run, version).await?;
+                training::follow(&runs, &record, run, quiet).await
+            })?
+        }
+        (None, None) => {
+            return Err(Failure::new(Exit::Usage, "name a spec, or a run to follow with --resume"));
+        }
+    };
+    tell(&run, format)
 }
 
 /// Lays out the record of a new run.
@@ -127,6 +180,9 @@ fn place(bundle: &Bundle, loaded: &Loaded, root: &Path, record: &Record, id: &st
 fn resume(runs: &Path, id: &str) -> Result<(Record, Run), Failure> {
     let record = Record::open(runs, id)?;
     let mut run = record::read(&record.folder)?;
+    if run.aws.is_some() {
+        return Err(Failure::new(Exit::Usage, format!("run {id} is on AWS: give --on aws to follow it")));
+    }
     match run.status {
         Status::Running | Status::Aborted => {}
         ended => {

@@ -1,6 +1,7 @@
-//! `stepgrad runs list|show|compare`: the records of runs on this computer.
+//! `stepgrad runs list|show|compare`: the records of runs on this computer, and which runs there are on AWS.
 #![expect(clippy::disallowed_methods, reason = "the verb reads files")]
 
+use crate::cloud::{self, AwsArgs, Known, KnownArgs, Place, training};
 use crate::compare::{self, Comparison, Told};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -8,6 +9,7 @@ use crate::output::{self, Format};
 use crate::project;
 use crate::record::{self, Run, Status};
 use crate::show::summary;
+use chrono::{DateTime, SecondsFormat};
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -15,6 +17,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use stepgrad_compiler::diagnostic::Source;
 use stepgrad_compiler::faults;
+use stepgrad_deploy::Runs;
 
 /// What can be done with records.
 #[derive(Debug, clap::Subcommand)]
@@ -30,19 +33,27 @@ pub(crate) enum Verb {
 /// What `list` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ListArgs {
+    /// With --on aws, whose runs: the spec that is deployed there.
+    #[arg(required_if_eq("on", "aws"))]
+    spec: Option<PathBuf>,
+    /// Which runs: those with a record on this computer, or the newest 1,000 on AWS.
+    #[arg(long, value_enum, default_value_t, value_name = "PLACE")]
+    on: Place,
     /// The folder of records.
     #[arg(long, value_name = "DIR", default_value = "runs")]
     runs: PathBuf,
+    #[command(flatten)]
+    aws: AwsArgs,
 }
 
 /// What `show` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ShowArgs {
-    /// The run's id.
-    id: String,
-    /// The folder of records.
-    #[arg(long, value_name = "DIR", default_value = "runs")]
-    runs: PathBuf,
+    #[command(flatten)]
+    run: KnownArgs,
+    /// With `aws`, bring the record up to date with the run there first, or make it.
+    #[arg(long, value_enum, default_value_t, value_name = "PLACE")]
+    on: Place,
 }
 
 /// What `compare` takes.
@@ -59,6 +70,7 @@ pub(crate) struct CompareArgs {
 
 pub(crate) fn run(verb: &Verb, format: Format) -> Result<(), Failure> {
     match verb {
+        Verb::List(ListArgs { on: Place::Aws, spec: Some(spec), aws, .. }) => list_on_aws(spec, aws, format),
         Verb::List(args) => list(&args.runs, format),
         Verb::Show(args) => show(args, format),
         Verb::Compare(args) => compare(args, format),
@@ -134,16 +146,52 @@ fn list(folder: &Path, format: Format) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where a run stands; one that nobody works on any more was killed.
+/// The runs of a deployment, as Step Functions tells them.
+fn list_on_aws(spec: &Path, aws: &AwsArgs, format: Format) -> Result<(), Failure> {
+    let resources = cloud::of_spec(spec, format)?;
+    let listed = cloud::block_on(async {
+        let session = aws.session().await?;
+        let runs = Runs::new(&session, &resources).map_err(cloud::failure)?;
+        runs.list().await.map_err(cloud::failure)
+    })?;
+    let time = |millis: Option<i64>| {
+        let time = millis.and_then(DateTime::from_timestamp_millis);
+        time.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
+    };
+    if format == Format::Json {
+        let runs = listed.iter().map(|found| {
+            json!({"run": found.run, "status": found.status, "started": time(found.started), "finished": time(found.stopped)})
+        });
+        output::json(&json!({"version": 1, "runs": runs.collect::<Vec<_>>()}));
+        return Ok(());
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["run", "status", "started", "finished"]);
+    for found in listed {
+        let shown = |millis| time(millis).unwrap_or_default();
+        table.add_row([found.run, found.status, shown(found.started), shown(found.stopped)]);
+    }
+    output::data(&format!("{}\n", table.trim_fmt()));
+    Ok(())
+}
+
+/// Where a run stands; one of this computer that nobody works on any more was killed.
 fn stands(run: &Run, folder: &Path) -> &'static str {
     match run.status {
-        Status::Running if !record::is_worked_on(folder) => "KILLED",
+        Status::Running if run.aws.is_none() && !record::is_worked_on(folder) => "KILLED",
         status => status.name(),
     }
 }
 
 fn show(args: &ShowArgs, format: Format) -> Result<(), Failure> {
-    let folder = record::folder_of(&args.runs, &args.id)?;
+    if args.on == Place::Aws {
+        cloud::block_on(async {
+            let known = Known::open(&args.run, format).await?;
+            let (record, run) = known.record(&args.run).await?;
+            training::refresh(&known.runs()?, &record, run).await
+        })?;
+    }
+    let folder = record::folder_of(&args.run.runs, &args.run.id)?;
     let run = record::read(&folder)?;
     let path = folder.join("metrics.jsonl");
     let text = match std::fs::read_to_string(&path) {

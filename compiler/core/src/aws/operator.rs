@@ -19,8 +19,19 @@ pub(super) fn policy(context: &Context<'_>) -> Policy {
     let mut statements = vec![
         Statement::allow(
             "StartRuns",
-            &["states:DescribeStateMachine", "states:ListExecutions", "states:StartExecution"],
+            &["states:DescribeStateMachine", "states:StartExecution"],
             first.iter().map(|name| states(format!("stateMachine:{name}"))),
+        ),
+        Statement::allow(
+            "SeeWhichVersionIsStarted",
+            &["states:DescribeStateMachineAlias"],
+            first.iter().map(|name| states(format!("stateMachine:{name}:{}", names::ALIAS))),
+        ),
+        // Of all, for what a run has started is stopped with it.
+        Statement::allow(
+            "ListRuns",
+            &["states:ListExecutions"],
+            all().map(|name| states(format!("stateMachine:{name}"))),
         ),
         Statement::allow(
             "FollowStopAndRedriveRuns",

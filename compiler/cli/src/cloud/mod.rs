@@ -1,0 +1,128 @@
+//! A spec on AWS: where, as whom, what is to be there, and how failures of AWS end the command.
+
+mod files;
+mod known;
+mod show;
+mod told;
+pub(crate) mod training;
+
+pub(crate) use known::{Known, KnownArgs, of_spec};
+pub(crate) use show::{json, sum, text};
+pub(crate) use told::Told;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Format;
+use crate::project::{Loaded, SpecArgs};
+use std::path::{Path, PathBuf};
+use stepgrad_compiler::Compilation;
+use stepgrad_compiler::aws::names;
+use stepgrad_compiler::bundle::Bundle;
+use stepgrad_deploy::{Desired, Error, Options, Runs, Session, Upload};
+
+/// Where a training runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Place {
+    /// On this computer.
+    #[default]
+    Here,
+    /// On AWS.
+    Aws,
+}
+
+/// Where AWS is and as whom it is asked, in the manner of the AWS CLI.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "AWS")]
+pub(crate) struct AwsArgs {
+    /// A profile of ~/.aws/config; AWS_PROFILE if not given.
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// The region; AWS_REGION or the profile's if not given.
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+    /// Ask this address instead of AWS's own, for every service.
+    #[arg(long, value_name = "URL")]
+    endpoint_url: Option<String>,
+}
+
+impl AwsArgs {
+    /// Asks AWS who this is.
+    pub(crate) async fn session(&self) -> Result<Session, Failure> {
+        let options = Options {
+            profile: self.profile.clone(),
+            region: self.region.clone(),
+            endpoint_url: self.endpoint_url.clone(),
+        };
+        Session::open(&options).await.map_err(failure)
+    }
+}
+
+/// The packages that functions are made of.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PackageArgs {
+    /// The zip that functions are made of, with `bootstrap` at its root; or of one function alone, by its name.
+    #[arg(long = "package", value_name = "[FUNCTION=]ZIP", required = true)]
+    pub(crate) packages: Vec<String>,
+}
+
+/// Runs `work` to its end.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(Exit::Internal, format!("cannot start: {error}")))?.block_on(work)
+}
+
+/// What ends the command when something of AWS did not work.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` takes")]
+pub(crate) fn failure(error: Error) -> Failure {
+    let exit = match &error {
+        Error::NoRegion => Exit::Usage,
+        Error::Desired(_) => Exit::Invalid,
+        Error::File { .. } => Exit::Internal,
+        _ => Exit::Aws,
+    };
+    Failure::new(exit, error.to_string())
+}
+
+/// A spec that was compiled, and what of it is to be on AWS.
+pub(crate) struct Site {
+    /// Who asks, and where.
+    pub(crate) session: Session,
+    /// What the compiler made of the spec.
+    pub(crate) compiled: Compilation,
+    /// What is to be there.
+    pub(crate) desired: Desired,
+}
+
+impl Site {
+    /// Compiles the spec, reads its files, and asks AWS who this is: in that order, so that what is wrong with the spec
+    /// is said first.
+    pub(crate) async fn open(
+        spec: &SpecArgs,
+        aws: &AwsArgs,
+        packages: &PackageArgs,
+        format: Format,
+    ) -> Result<Self, Failure> {
+        let loaded = Loaded::load(spec, format)?;
+        let compiled = loaded.compile(spec, format)?;
+        let root: PathBuf = loaded.root(spec, format)?;
+        let files = files::of(&compiled.bundle, &root, &packages.packages)?;
+        let session = aws.session().await?;
+        let desired = Desired::new(&session, &compiled.bundle.resources, files).await.map_err(failure)?;
+        Ok(Self { session, compiled, desired })
+    }
+}
+
+/// That what a run needs is on AWS: the state machines, and the spec's data with the content that it has here.
+/// Gives the version that is to be started.
+pub(crate) async fn is_deployed(runs: &Runs<'_>, bundle: &Bundle, root: &Path) -> Result<String, Failure> {
+    let again = |what: &str| Failure::new(Exit::Usage, format!("{what}: run `stepgrad deploy` first"));
+    let version = runs.deployed().await.map_err(failure)?.ok_or_else(|| again("nothing is deployed"))?;
+    for (path, file) in files::data(bundle, root)? {
+        let key = format!("{}/{path}", names::DATA);
+        let data = Upload::of(key, file).await.map_err(failure)?;
+        if !runs.has(&data).await.map_err(failure)? {
+            return Err(again(&format!("{path} is not on AWS as it is here")));
+        }
+    }
+    Ok(version)
+}

@@ -1,0 +1,327 @@
+//! A training on AWS, and its record here: the same folder as of a run on this computer, so that both are shown and
+//! compared by the same verbs. Tensors of rounds stay in the bucket.
+#![expect(clippy::disallowed_methods, reason = "reads and writes the record")]
+
+use super::failure;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::local::watch::Watch;
+use crate::local::{innermost, read_json};
+use crate::output;
+use crate::record::{Lines, OnAws, Record, Run, Status, is_id};
+use crate::show::progress::Progress;
+use chrono::DateTime;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+use stepgrad_contract::progress as contract;
+use stepgrad_contract::{Training, keys};
+use stepgrad_deploy::{Execution, Recorded, Runs};
+use stepgrad_engine::core::{EventType, Record as Event};
+
+/// The file that says what a run is.
+const RECORD: &str = "run.json";
+/// Between two looks at a run: a call each time, of which an account has some per second.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// Puts what every function reads of a run into the bucket, and the bundle, from which any computer can make the run's record;
+/// and starts it, of this version of the state machine.
+pub(crate) async fn start(
+    runs: &Runs<'_>,
+    record: &Record,
+    run: &mut Run,
+    version: String,
+) -> Result<(), Failure> {
+    let mut files = Vec::new();
+    for folder in ["objects", "bundle"] {
+        list(&record.folder, folder, &mut files)?;
+    }
+    // The record first: a run that is under way can then be followed, whatever becomes of this process.
+    run.aws = Some(OnAws { execution: runs.arn(&run.run), version: version.clone() });
+    record.write(run)?;
+    files.push(RECORD.to_owned());
+    for file in files {
+        let path = record.folder.join(&file);
+        let content = std::fs::read(&path).map_err(|error| Failure::file("read", &path, &error))?;
+        runs.put(&format!("{}/{file}", run.run), content).await.map_err(failure)?;
+    }
+    let execution = runs.start(&run.run, &version).await.map_err(failure)?;
+    run.aws = Some(OnAws { execution, version });
+    record.write(run)
+}
+
+/// The files of a folder of the record, and of those in it.
+fn list(record: &Path, folder: &str, files: &mut Vec<String>) -> Result<(), Failure> {
+    let path = record.join(folder);
+    let failed = |error: std::io::Error| Failure::file("read", &path, &error);
+    for entry in std::fs::read_dir(&path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = format!("{folder}/{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() { list(record, &name, files)? } else { files.push(name) }
+    }
+    Ok(())
+}
+
+/// Makes the record of a run that was started elsewhere.
+pub(crate) async fn fetch(runs: &Runs<'_>, folder: &Path, id: &str) -> Result<(Record, Run), Failure> {
+    let none = || {
+        let what = format!("there is no run {id} on AWS; `stepgrad runs list --on aws SPEC` shows them");
+        Failure::new(Exit::Usage, what)
+    };
+    if !is_id(id) {
+        return Err(none());
+    }
+    let bytes = runs.get(&format!("{id}/{RECORD}")).await.map_err(failure)?.ok_or_else(none)?;
+    let run: Run = serde_json::from_slice(&bytes).map_err(|error| {
+        Failure::new(Exit::Internal, format!("the record of {id} on AWS is damaged: {error}"))
+    })?;
+    let record = Record::create(folder, id)?;
+    record.write(&run)?;
+    Ok((record, run))
+}
+
+/// Brings a record up to date with its run.
+pub(crate) async fn refresh(runs: &Runs<'_>, record: &Record, run: Run) -> Result<Run, Failure> {
+    let OnAws { execution, .. } = on_aws(&run)?;
+    let stands = runs.describe(&execution).await.map_err(failure)?;
+    settle(runs, record, run, &execution, stands).await
+}
+
+/// Where a run is.
+fn on_aws(run: &Run) -> Result<OnAws, Failure> {
+    let here = || Failure::new(Exit::Usage, format!("run {} is of this computer", run.run));
+    run.aws.clone().ok_or_else(here)
+}
+
+async fn settle(
+    runs: &Runs<'_>,
+    record: &Record,
+    mut run: Run,
+    execution: &str,
+    stands: Execution,
+) -> Result<Run, Failure> {
+    download(runs, record, &run.run).await?;
+    write_history(runs, record, &mut run, execution).await?;
+    conclude(&mut run, stands);
+    record.write(&run)?;
+    Ok(run)
+}
+
+/// Follows a run to its end, and writes its record.
+pub(crate) async fn follow(runs: &Runs<'_>, record: &Record, run: Run, quiet: bool) -> Result<Run, Failure> {
+    let OnAws { execution, .. } = on_aws(&run)?;
+    if !quiet {
+        output::say(&format!(
+            "run {}: {execution}, record in {}; `stepgrad run --on aws --resume {}` follows it again",
+            run.run,
+            record.folder.display(),
+            run.run
+        ));
+    }
+    let ended = until_it_ends(runs, &run, &execution, quiet).await?;
+    settle(runs, record, run, &execution, ended).await
+}
+
+/// A run ends at the latest when its state machine's own time is over, and so does this.
+async fn until_it_ends(
+    runs: &Runs<'_>,
+    run: &Run,
+    execution: &str,
+    quiet: bool,
+) -> Result<Execution, Failure> {
+    let mut shown = 0;
+    loop {
+        let execution = runs.describe(execution).await.map_err(failure)?;
+        if !quiet {
+            shown = show(runs, &run.run, shown).await?;
+        }
+        if !execution.is_running() {
+            return Ok(execution);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Says how the newest round went, if it is a new one.
+async fn show(runs: &Runs<'_>, run: &str, shown: u32) -> Result<u32, Failure> {
+    match newest(runs, run, shown).await? {
+        Some(progress) => {
+            output::say(&line_of(&progress));
+            Ok(progress.round)
+        }
+        None => Ok(shown),
+    }
+}
+
+/// How the newest round went that has ended, if that came after `shown`.
+pub(crate) async fn newest(
+    runs: &Runs<'_>,
+    run: &str,
+    shown: u32,
+) -> Result<Option<contract::Progress>, Failure> {
+    let newest = runs.newest_round(run).await.map_err(failure)?;
+    // The newest one is under way, mostly.
+    for round in [newest, newest.saturating_sub(1)] {
+        if round <= shown {
+            break;
+        }
+        let Some(bytes) = runs.get(&keys::progress(run, round)).await.map_err(failure)? else { continue };
+        if let Ok(progress) = serde_json::from_slice(&bytes) {
+            return Ok(Some(progress));
+        }
+    }
+    Ok(None)
+}
+
+/// How a round went, for people.
+pub(crate) fn line_of(progress: &contract::Progress) -> String {
+    let mut line = format!("round {} · epochs {}", progress.round, progress.epochs);
+    if let Some(training) = progress.training {
+        line.push_str(&format!(" · loss {:.4}", training.loss));
+    }
+    if let Some(validation) = progress.validation {
+        line.push_str(&format!(" · validation accuracy {:.2} %", validation.accuracy * 100.0));
+    }
+    line
+}
+
+/// Reads the models and all documents of a run; tensors of batches and rounds stay where they are.
+async fn download(runs: &Runs<'_>, record: &Record, run: &str) -> Result<(), Failure> {
+    let models = [keys::initial_model(run), keys::trained_model(run), keys::torchscript(run)];
+    for key in runs.keys(run).await.map_err(failure)? {
+        let Some(below) = key.strip_prefix(&format!("{run}/")) else { continue };
+        // Keys are made by functions, and paths of them must not lead out of the record.
+        if below.split('/').any(|part| part.is_empty() || part.starts_with('.')) {
+            continue;
+        }
+        let wanted = key.ends_with(".json") || models.contains(&key) || below.starts_with("bundle/");
+        // What is here already never changes there; and the record is this computer's own.
+        if !wanted || below == RECORD || record.folder.join(below).is_file() {
+            continue;
+        }
+        if let Some(content) = runs.get(&key).await.map_err(failure)? {
+            record.replace(below, &content)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes `history.jsonl` and `metrics.jsonl`, and counts what the history tells.
+async fn write_history(
+    runs: &Runs<'_>,
+    record: &Record,
+    run: &mut Run,
+    execution: &str,
+) -> Result<(), Failure> {
+    let mut events = runs.history(execution).await.map_err(failure)?;
+    let time = |recorded: &Recorded| recorded.event["timestamp"].as_f64().unwrap_or_default();
+    // Stable: events of one execution keep their order.
+    events.sort_by(|one, other| time(one).total_cmp(&time(other)));
+    let training: Training = read_json(&record.folder.join("bundle/training.json"))?;
+    let folder =
+        record.folder.canonicalize().map_err(|error| Failure::file("open", &record.folder, &error))?;
+    let all = folder.parent().unwrap_or(Path::new("."));
+    let mut watch = Watch::new(all, &run.run, training, Arc::new(Progress::new(true)))?;
+    let counts = watch.counts();
+    let mut lines = Lines::create(&record.folder.join("history.jsonl"))?;
+    let mut others: Option<Lines> = None;
+    let (begin, mut failed) = (Instant::now(), 0);
+    for recorded in events {
+        let line = line(recorded);
+        // A kind of event that the engine never writes stands by itself: whoever reads histories does not know it.
+        let Ok(event) = serde_json::from_value::<Event>(line.clone()) else {
+            let others = match &mut others {
+                Some(others) => others,
+                none => none.insert(Lines::create(&record.folder.join("history.other.jsonl"))?),
+            };
+            others.push(&line)?;
+            continue;
+        };
+        lines.push(&event)?;
+        if let Event::Event { event, .. } = &event {
+            let of_function = event.details.resource_type == Some("lambda");
+            let wrong = matches!(event.event_type, EventType::TaskFailed | EventType::TaskTimedOut);
+            failed += u64::from(of_function && wrong);
+        }
+        watch.record(&event, begin.elapsed(), true)?;
+    }
+    let counts = *counts.lock().unwrap_or_else(PoisonError::into_inner);
+    run.totals.invocations = counts.invocations;
+    run.totals.transitions = counts.transitions;
+    run.totals.executions = counts.executions;
+    run.totals.failed_invocations = failed;
+    Ok(())
+}
+
+/// An event as the record has it: with its execution, the time as text, and the attempt that its task was told.
+fn line(recorded: Recorded) -> Value {
+    let Recorded { execution, mut event } = recorded;
+    let seconds = event["timestamp"].as_f64().unwrap_or_default();
+    event["timestamp"] = json!(rfc3339(seconds * 1_000.0));
+    let parameters = event.pointer("/taskScheduledEventDetails/parameters").and_then(Value::as_str);
+    let parameters: Option<Value> = parameters.and_then(|text| serde_json::from_str(text).ok());
+    let attempt = parameters.and_then(|parameters| parameters.pointer("/Payload/attempt").cloned());
+    let mut line = json!({"execution": execution});
+    if let (Some(line), Value::Object(event)) = (line.as_object_mut(), event) {
+        line.extend(event);
+        // Of no event before it (Step Functions API Reference, `HistoryEvent`: 0 is what stands for it).
+        let _ = line.entry("previousEventId").or_insert(json!(0));
+        line.extend(attempt.map(|attempt| ("attempt".to_owned(), attempt)));
+    }
+    line
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "milliseconds of this century")]
+fn rfc3339(milliseconds: f64) -> String {
+    let time = DateTime::from_timestamp_millis(milliseconds.round() as i64).unwrap_or_default();
+    time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+/// Writes how the execution ended into the record.
+fn conclude(run: &mut Run, ended: Execution) {
+    run.status = match ended.status.as_str() {
+        "RUNNING" | "PENDING_REDRIVE" => Status::Running,
+        "SUCCEEDED" => Status::Succeeded,
+        "TIMED_OUT" => Status::TimedOut,
+        "ABORTED" => Status::Aborted,
+        _ => Status::Failed,
+    };
+    if let (Some(started), Some(stopped)) = (ended.started, ended.stopped) {
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds of a run")]
+        let seconds = (stopped - started) as f64 / 1_000.0;
+        run.totals.seconds = seconds;
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds of this century")]
+        let finished = rfc3339(stopped as f64);
+        run.finished = Some(finished);
+    }
+    run.result = ended.output.and_then(|output| serde_json::from_str(&output).ok());
+    (run.error, run.cause) = innermost(ended.error, ended.cause);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line;
+    use serde_json::json;
+    use stepgrad_deploy::Recorded;
+    use stepgrad_engine::core::Record;
+
+    #[test]
+    fn an_event_of_aws_becomes_a_line_of_the_record() {
+        let parameters = json!({"FunctionName": "f", "Payload": {"run": "r", "attempt": 1}}).to_string();
+        let recorded = Recorded {
+            execution: "round:r-1".to_owned(),
+            event: json!({"timestamp": 1_700_000_000.25, "type": "TaskScheduled", "id": 3, "previousEventId": 2,
+                "taskScheduledEventDetails": {"resourceType": "lambda", "resource": "invoke", "region": "r",
+                    "parameters": parameters}}),
+        };
+        let line = line(recorded);
+        assert_eq!(line["timestamp"], "2023-11-14T22:13:20.250Z");
+        assert_eq!(line["attempt"], 1);
+        let record: Record = serde_json::from_value(line.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&record).unwrap(), line);
+        let first = json!({"timestamp": 1, "type": "ExecutionStarted", "id": 1});
+        let line = self::line(Recorded { execution: "train:r".to_owned(), event: first });
+        let _: Record = serde_json::from_value(line).unwrap();
+    }
+}

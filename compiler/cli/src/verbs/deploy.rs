@@ -1,0 +1,44 @@
+//! `stepgrad deploy SPEC`: makes on AWS what the spec compiles to. Run again, it does what is left, or nothing.
+
+use crate::cloud::{self, AwsArgs, PackageArgs, Site, Told};
+use crate::failure::Failure;
+use crate::output::{self, Format};
+use crate::project::SpecArgs;
+use serde_json::json;
+use stepgrad_deploy::{Plan, deploy};
+
+/// What it takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    spec: SpecArgs,
+    #[command(flatten)]
+    packages: PackageArgs,
+    #[command(flatten)]
+    aws: AwsArgs,
+}
+
+pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
+    cloud::block_on(async {
+        let site = Site::open(&args.spec, &args.aws, &args.packages, format).await?;
+        let Site { session, desired, .. } = &site;
+        let plan = Plan::make(session, desired).await.map_err(cloud::failure)?;
+        plan.refuse_foreign().map_err(cloud::failure)?;
+        let quiet = format == Format::Json;
+        if !quiet {
+            output::say(&cloud::sum(&plan));
+        }
+        let told = Told::new(quiet);
+        let deployed = deploy(session, desired, &plan, &told).await;
+        told.finish();
+        let deployed = deployed.map_err(cloud::failure)?;
+        if quiet {
+            let mut document = cloud::json(session, &desired.owned, &plan);
+            document["start"] = json!(deployed.start);
+            output::json(&document);
+        } else {
+            output::data(&format!("{}\n", deployed.start));
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,246 @@
+//! Makes what is to be. Every step looks at what is there and does what is missing, so a deployment that was interrupted
+//! anywhere is finished by another one.
+
+use crate::desired::Desired;
+use crate::difference::{Action, Kind, Step, Tags, ours};
+use crate::error::{Error, Kind as Failure};
+use crate::plan::{PART_OF_BUCKET, Plan};
+use crate::session::Session;
+use crate::things::{bucket, function, log_group, object, role, state_machine};
+use crate::watch::Watch;
+use futures::{StreamExt, TryStreamExt};
+use std::collections::BTreeMap;
+use stepgrad_compiler::aws::FunctionResource;
+
+/// Things made at once.
+const AT_ONCE: usize = 4;
+
+/// What a deployment gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployed {
+    /// The ARN of the alias that runs are started on.
+    pub start: String,
+}
+
+/// Carries a plan out.
+///
+/// # Errors
+/// [`Error::Foreign`], before anything is changed; or where a call fails, after which the same deployment goes on where
+/// this one ended.
+pub async fn deploy(
+    session: &Session,
+    desired: &Desired,
+    plan: &Plan,
+    watch: &dyn Watch,
+) -> Result<Deployed, Error> {
+    plan.refuse_foreign()?;
+    let deployment = Deployment { session, desired, plan, watch };
+    deployment.bucket().await?;
+    deployment.objects().await?;
+    deployment.log_groups().await?;
+    deployment.roles().await?;
+    let versions = deployment.functions().await?;
+    deployment.machines(versions).await?;
+    deployment.unwanted().await?;
+    Ok(Deployed { start: desired.start(session)? })
+}
+
+impl Desired {
+    /// The ARN that runs are started on.
+    ///
+    /// # Errors
+    /// Where the bundle has no such state machine.
+    pub fn start(&self, session: &Session) -> Result<String, Error> {
+        let machines = &self.resources.machines;
+        let first = machines.iter().find_map(|machine| Some((machine, machine.alias.as_ref()?)));
+        first
+            .map(|(machine, alias)| format!("{}:{alias}", session.state_machine_arn(&machine.name)))
+            .ok_or_else(|| Error::Desired("the bundle has no state machine to start".to_owned()))
+    }
+}
+
+struct Deployment<'a> {
+    session: &'a Session,
+    desired: &'a Desired,
+    plan: &'a Plan,
+    watch: &'a dyn Watch,
+}
+
+impl Deployment<'_> {
+    fn tags(&self, part: &str) -> Tags {
+        self.desired.resources.tags_of(part)
+    }
+
+    /// The step of a thing, if there is something to be done about it.
+    fn step(&self, kind: Kind, name: &str) -> Option<&Step> {
+        let mut steps = self.plan.steps.iter();
+        let step = steps.find(|step| step.kind == kind && step.name == name)?;
+        (step.action != Action::Leave).then_some(step)
+    }
+
+    /// Does what `work` does, and says so.
+    async fn told<T>(&self, step: &Step, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        self.watch.begins(step);
+        let done = work.await?;
+        self.watch.done(step);
+        Ok(done)
+    }
+
+    /// Makes a thing what it is to be, from what was `seen`. Where that meets what was not there before, or another change,
+    /// the answer to a call was lost and the call made again: then it is looked at once more, and what is left is done.
+    async fn settled<S, T>(
+        &self,
+        seen: Option<&S>,
+        tags: fn(&S) -> &Tags,
+        look: impl AsyncFnOnce() -> Result<Option<S>, Error>,
+        apply: impl AsyncFn(Option<&S>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match apply(seen).await {
+            Err(Error::Api(error)) if error.kind == Failure::Conflict => match look().await? {
+                Some(now) if ours(tags(&now), &self.desired.owned.tags) => apply(Some(&now)).await,
+                _ => Err(Error::Api(error)),
+            },
+            ended => ended,
+        }
+    }
+
+    async fn bucket(&self) -> Result<(), Error> {
+        let (session, name) = (self.session, &self.desired.owned.bucket);
+        let Some(step) = self.step(Kind::Bucket, name) else { return Ok(()) };
+        let (wanted, tags) = (&self.desired.resources.bucket, self.tags(PART_OF_BUCKET));
+        let look = async || match bucket::look(session, name).await? {
+            bucket::Found::Seen(seen) => Ok(Some(*seen)),
+            bucket::Found::Nothing | bucket::Found::Hidden => Ok(None),
+        };
+        let apply =
+            async |seen: Option<&bucket::Seen>| bucket::apply(session, name, wanted, &tags, seen).await;
+        let seen = self.plan.seen.bucket.as_ref();
+        self.told(step, self.settled(seen, |seen| &seen.tags, look, apply)).await
+    }
+
+    async fn objects(&self) -> Result<(), Error> {
+        let bucket = object::Bucket { session: self.session, name: &self.desired.owned.bucket };
+        for object in self.desired.objects() {
+            if let Some(step) = self.step(Kind::Object, &object.key) {
+                self.told(step, bucket.upload(object, self.watch)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn log_groups(&self) -> Result<(), Error> {
+        let work = self.desired.resources.log_groups.iter().filter_map(|group| {
+            let step = self.step(Kind::LogGroup, &group.name)?;
+            Some(async move {
+                let (session, name, tags) = (self.session, &group.name, self.tags(&group.part));
+                let look = async || log_group::look(session, name).await;
+                let apply = async |seen: Option<&log_group::Seen>| {
+                    log_group::apply(session, group, &tags, seen).await
+                };
+                let seen = self.plan.seen.log_groups.get(name);
+                self.told(step, self.settled(seen, |seen| &seen.tags, look, apply)).await
+            })
+        });
+        futures::stream::iter(work.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    async fn roles(&self) -> Result<(), Error> {
+        let work = self.desired.resources.roles.iter().filter_map(|role| {
+            let step = self.step(Kind::Role, &role.name)?;
+            Some(async move {
+                let (session, name, tags) = (self.session, &role.name, self.tags(&role.part));
+                let look = async || role::look(session, name).await;
+                let apply = async |seen: Option<&role::Seen>| role::apply(session, role, &tags, seen).await;
+                let seen = self.plan.seen.roles.get(name);
+                self.told(step, self.settled(seen, |seen| &seen.tags, look, apply)).await
+            })
+        });
+        futures::stream::iter(work.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    /// Gives the ARNs of versions by placeholder.
+    async fn functions(&self) -> Result<BTreeMap<String, String>, Error> {
+        let work = self.desired.resources.functions.iter().map(|function| self.function(function));
+        futures::stream::iter(work.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    async fn function(&self, resource: &FunctionResource) -> Result<(String, String), Error> {
+        let wanted = self.desired.function(self.session, resource)?;
+        let mut seen = self.plan.seen.functions.get(&resource.name);
+        let version = match self.step(Kind::Function, &resource.name) {
+            None => seen.and_then(|seen| seen.version(&wanted)).unwrap_or_default().to_owned(),
+            Some(step) => {
+                let tags = self.tags(&self.desired.part_of_role(&resource.role));
+                let work = async {
+                    if step.action == Action::Replace {
+                        function::delete(self.session, &resource.name).await?;
+                        seen = None;
+                    }
+                    let look = async || function::look(self.session, &resource.name).await;
+                    let apply = async |seen: Option<&function::Seen>| {
+                        function::apply(self.session, &wanted, &tags, seen).await
+                    };
+                    self.settled(seen, |seen| &seen.tags, look, apply).await
+                };
+                self.told(step, work).await?
+            }
+        };
+        let arn = format!("{}:{version}", self.session.function_arn(&resource.name));
+        Ok((resource.placeholder.clone(), arn))
+    }
+
+    /// One after the other: each needs the versions of those that it starts.
+    async fn machines(&self, mut versions: BTreeMap<String, String>) -> Result<(), Error> {
+        for machine in &self.desired.resources.machines {
+            let wanted = self.desired.machine(self.session, machine, &versions);
+            if wanted.definition.is_none() {
+                let what = format!("{} calls something that is not in the bundle", machine.definition);
+                return Err(Error::Desired(what));
+            }
+            let mut seen = self.plan.seen.machines.get(&machine.name);
+            let version = match self.step(Kind::StateMachine, &machine.name) {
+                None => seen.and_then(|seen| seen.version(&wanted)).unwrap_or_default().to_owned(),
+                Some(step) => {
+                    let tags = self.tags(&self.desired.part_of_role(&machine.role));
+                    let work = async {
+                        if step.action == Action::Replace {
+                            state_machine::delete(self.session, &machine.name).await?;
+                            seen = None;
+                        }
+                        let look = async || {
+                            state_machine::look(self.session, &machine.name, machine.alias.as_deref()).await
+                        };
+                        let apply = async |seen: Option<&state_machine::Seen>| {
+                            state_machine::apply(self.session, &wanted, &tags, seen).await
+                        };
+                        self.settled(seen, |seen| &seen.tags, look, apply).await
+                    };
+                    self.told(step, work).await?
+                }
+            };
+            versions.insert(machine.placeholder.clone(), version);
+        }
+        Ok(())
+    }
+
+    /// Removes what is no longer wanted, when nothing uses it any more.
+    async fn unwanted(&self) -> Result<(), Error> {
+        for step in self.plan.steps.iter().filter(|step| step.action == Action::Delete) {
+            self.told(step, remove(self.session, step)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes one thing that is no bucket; that it is gone already is fine.
+pub(crate) async fn remove(session: &Session, step: &Step) -> Result<(), Error> {
+    match step.kind {
+        Kind::StateMachine => state_machine::delete(session, &step.name).await,
+        Kind::Function => function::delete(session, &step.name).await,
+        Kind::Role => role::delete(session, &step.name).await,
+        Kind::LogGroup => log_group::delete(session, &step.name).await,
+        Kind::Bucket => bucket::delete(session, &step.name).await.map(drop),
+        // Objects go with their bucket.
+        Kind::Object => Ok(()),
+    }
+}

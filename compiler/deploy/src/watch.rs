@@ -1,0 +1,13 @@
+//! What the caller gets to know while something goes on.
+
+use crate::difference::Step;
+
+/// Hears what goes on.
+pub trait Watch: Sync {
+    /// Something is being made, changed or removed.
+    fn begins(&self, step: &Step);
+    /// It is done.
+    fn done(&self, step: &Step);
+    /// So many bytes of an object are at their place.
+    fn sent(&self, key: &str, bytes: u64, of: u64);
+}

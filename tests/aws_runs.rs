@@ -1,0 +1,82 @@
+//! Runs on AWS from the outside: listed, looked at, read from another computer, and stopped; against ministack.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests start processes, read files and fail by panicking"
+)]
+
+use serde_json::Value;
+use std::process::Stdio;
+use stepgrad_tests::cloud::Project;
+use stepgrad_tests::ministack::Ministack;
+use stepgrad_tests::{end, small_spec, wait_for};
+
+/// The executions that go on, of whatever state machine.
+fn going_on(server: &Ministack) -> usize {
+    let machines = server.json("states", "AWSStepFunctions.ListStateMachines", "{}");
+    let arns = machines["stateMachines"].as_array().unwrap().iter();
+    let running = |arn: &Value| {
+        let body = serde_json::json!({"stateMachineArn": arn, "statusFilter": "RUNNING"}).to_string();
+        let found = server.json("states", "AWSStepFunctions.ListExecutions", &body);
+        found["executions"].as_array().unwrap().len()
+    };
+    arns.map(|machine| running(&machine["stateMachineArn"])).sum()
+}
+
+#[test]
+fn runs_are_listed_read_elsewhere_and_stopped() {
+    let Some(server) = Ministack::start("runs_are_listed_read_elsewhere_and_stopped") else { return };
+    let project = Project::trained(&small_spec("peer_to_peer", "gradient_averaging", "{batches: 2}", 3));
+    let url = format!("http://{}", server.address);
+    let none = project.run(&url, &["runs", "list", "train.yaml", "--on", "aws"]).exits(0).json();
+    assert_eq!(none["runs"], serde_json::json!([]));
+    let _ = project.run(&url, &["deploy"]).exits(0);
+    let ended = project.run(&url, &["run", "--on", "aws"]);
+    assert_eq!(ended.code, Some(0), "{}\n{}\n{}", ended.stdout, ended.stderr, server.log());
+    let ended = ended.json();
+    let id = ended["run"].as_str().unwrap();
+    let listed = project.run(&url, &["runs", "list", "train.yaml", "--on", "aws"]).exits(0).json();
+    assert_eq!(
+        (&listed["runs"][0]["run"], &listed["runs"][0]["status"]),
+        (&ended["run"], &"SUCCEEDED".into())
+    );
+    let status = project.run(&url, &["status", id]).exits(0).json();
+    assert_eq!((&status["status"], &status["round"]), (&"SUCCEEDED".into(), &ended["rounds"]), "{status}");
+
+    // Another computer has the spec, and makes the same record of it.
+    let elsewhere =
+        Project::of(&std::fs::read_to_string(project.folder.path().join("train.yaml")).unwrap(), b"");
+    let unknown = elsewhere.run(&url, &["runs", "show", id, "--on", "aws"]).exits(2);
+    assert!(unknown.stdout.contains("name the spec of a run from elsewhere"), "{}", unknown.stdout);
+    let shown =
+        elsewhere.run(&url, &["runs", "show", id, "--on", "aws", "--spec", "train.yaml"]).exits(0).json();
+    assert_eq!(shown["run"]["result"]["weights_sha256"], ended["weights_sha256"]);
+    for name in
+        ["model.safetensors", "metrics.jsonl", "history.jsonl", "bundle/bundle.json", "bundle/Dockerfile"]
+    {
+        assert!(elsewhere.record(&ended, name) == project.record(&ended, name), "{name}");
+    }
+    let other = elsewhere
+        .run(&url, &["runs", "show", "small-20200101-000000-0000", "--on", "aws", "--spec", "train.yaml"]);
+    assert!(other.exits(2).stdout.contains("there is no run small-20200101-000000-0000 on AWS"));
+
+    // One that goes on is stopped with what it has started, and whoever follows it gets to know.
+    let long = ["--set", "training.epochs=500"];
+    let mut follow = project.command(&url, &["run", "--on", "aws", long[0], long[1]]);
+    let follower = follow.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let second = wait_for("a run that has begun its rounds", || {
+        let listed = project.run(&url, &["runs", "list", "train.yaml", "--on", "aws"]).exits(0).json();
+        let mut runs = listed["runs"].as_array().unwrap().iter();
+        let second = runs.find(|run| run["status"] == "RUNNING")?["run"].as_str().unwrap().to_owned();
+        (going_on(&server) >= 3).then_some(second)
+    });
+    let status = project.run(&url, &["status", &second]).exits(0).json();
+    assert_eq!(status["status"], "RUNNING");
+    let _ = project.run(&url, &["stop", &second]).exits(0);
+    let followed = end(follower).exits(4).json();
+    assert_eq!((&followed["run"], &followed["status"]), (&second.as_str().into(), &"ABORTED".into()));
+    assert_eq!(going_on(&server), 0, "what it has started is stopped with it");
+    let again = project.run(&url, &["stop", &second]).exits(2);
+    assert!(again.stdout.contains("has ended already: ABORTED"), "{}", again.stdout);
+}

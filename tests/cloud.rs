@@ -1,0 +1,135 @@
+//! A project that is deployed: its spec, its data, the zip of its functions, and the verbs with the credentials of a
+//! stand-in for AWS.
+
+use crate::{Ended, binary, command, end, small_spec};
+use flate2::Crc;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+/// A project in a folder of its own.
+#[derive(Debug)]
+pub struct Project {
+    /// Where `train.yaml` and `functions.zip` are.
+    pub folder: TempDir,
+}
+
+impl Project {
+    /// With data in a file, and a package that can be deployed but not called.
+    #[must_use]
+    pub fn new() -> Self {
+        let spec = small_spec("peer_to_peer", "gradient_averaging", "{batches: 2}", 3).replace(
+            "  format: synthetic\n  synthetic: {samples: 240, shape: [12], classes: 3}\n",
+            "  format: csv\n  source: data.csv\n",
+        );
+        let project = Self::of(&spec, b"#!/bin/sh\n");
+        let rows: String = (0..240).map(|row| format!("{},{},{}\n", row % 7, row % 5, row % 3)).collect();
+        std::fs::write(project.folder.path().join("data.csv"), format!("a,b,label\n{rows}")).unwrap();
+        project
+    }
+
+    /// With this spec, and the functions as they are built.
+    #[must_use]
+    pub fn trained(spec: &str) -> Self {
+        Self::of(spec, &std::fs::read(binary("bootstrap")).unwrap())
+    }
+
+    /// With this spec, and this program as `bootstrap`.
+    #[must_use]
+    pub fn of(spec: &str, bootstrap: &[u8]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("train.yaml"), spec).unwrap();
+        std::fs::write(folder.path().join("functions.zip"), stored("bootstrap", bootstrap)).unwrap();
+        Self { folder }
+    }
+
+    /// A verb about AWS at `url`.
+    #[must_use]
+    pub fn command(&self, url: &str, arguments: &[&str]) -> Command {
+        let (verb, more) = arguments.split_first().unwrap();
+        let mut all = vec![*verb];
+        match *verb {
+            "plan" | "deploy" => all.extend(["train.yaml", "--package", "functions.zip"]),
+            "destroy" | "run" => all.push("train.yaml"),
+            _ => {}
+        }
+        all.extend(more);
+        all.extend(["-o", "json", "--endpoint-url", url]);
+        let mut command = command(self.folder.path(), &all);
+        credentials(&mut command, self.folder.path());
+        command
+    }
+
+    /// Runs a verb about AWS at `url` to its end.
+    #[must_use]
+    pub fn run(&self, url: &str, arguments: &[&str]) -> Ended {
+        end(self.command(url, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// A file of a run's record.
+    #[must_use]
+    pub fn record(&self, run: &Value, name: &str) -> Vec<u8> {
+        let folder = self.folder.path().join("runs").join(run["run"].as_str().unwrap());
+        std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{}: {name}: {error}", run["run"]))
+    }
+}
+
+impl Default for Project {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn credentials(command: &mut Command, home: &Path) {
+    for variable in
+        ["AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"]
+    {
+        command.env_remove(variable);
+    }
+    command.env("HOME", home).env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_REGION", "us-east-1");
+    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+}
+
+/// A zip of one file, stored (APPNOTE.TXT - .ZIP File Format Specification).
+#[must_use]
+pub fn stored(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut crc = Crc::new();
+    crc.update(content);
+    let length = u32::try_from(content.len()).unwrap().to_le_bytes();
+    let mut about = vec![20, 0, 0, 0, 0, 0, 0, 0, 0x21, 0];
+    about.extend(crc.sum().to_le_bytes());
+    about.extend(length);
+    about.extend(length);
+    about.extend(u16::try_from(name.len()).unwrap().to_le_bytes());
+    about.extend([0, 0]);
+    let mut zip = b"PK\x03\x04".to_vec();
+    zip.extend(&about);
+    zip.extend(name.as_bytes());
+    zip.extend(content);
+    let place = u32::try_from(zip.len()).unwrap();
+    zip.extend(b"PK\x01\x02\x14\x03");
+    zip.extend(&about);
+    zip.extend([0, 0, 0, 0, 0, 0]);
+    zip.extend((0o100_755_u32 << 16).to_le_bytes());
+    zip.extend(0_u32.to_le_bytes());
+    zip.extend(name.as_bytes());
+    let size = u32::try_from(zip.len()).unwrap() - place;
+    zip.extend(b"PK\x05\x06\0\0\0\0\x01\0\x01\0");
+    zip.extend(size.to_le_bytes());
+    zip.extend(place.to_le_bytes());
+    zip.extend([0, 0]);
+    zip
+}
+
+/// What happens to what, without what stays.
+#[must_use]
+pub fn steps(document: &Value) -> BTreeSet<(String, String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let steps = document["steps"].as_array().unwrap().iter();
+    steps
+        .map(|step| (text(&step["action"]), text(&step["kind"]), text(&step["name"])))
+        .filter(|(action, ..)| action != "leave")
+        .collect()
+}
