@@ -30,7 +30,7 @@ SEEDS ?= 500
 chaos: build
 	STEPGRAD_CHAOS_SEEDS=$(SEEDS) $(CARGO) test --locked -p stepgrad-tests --test chaos
 
-# How long a dead peer costs: to notice it, to go on without it, to have it back.
+# How long a lost peer costs, which dies or hangs: to notice it, to go on without it, to have it back.
 recovery: build
 	$(PYTHON) setup/recovery.py --stepgrad $(abspath $(STEPGRAD))
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""How long a training takes to notice a dead peer, to go on without it, and to have it back: a table for 4, 8 and 12
-peers. The last peer is dead in two rounds; `stepgrad rerun` measures. The bound is what timeouts and retries come to.
+"""How long a training takes to notice a lost peer, to go on without it, and to have it back: a table for 4, 8 and 12
+peers. In two rounds the last peer dies, or hangs; `stepgrad rerun` measures. The bound is what timeouts and retries
+come to.
 """
 
 import argparse
@@ -24,17 +25,20 @@ training:
   batch_size: 16
   optimizer: {{sgd: {{learning_rate: 0.05}}}}
 topology: {{kind: peer_to_peer, peers: {peers}}}
-functions: {{gradient: {{timeout_s: 10}}, combine: {{timeout_s: 10}}}}
+functions: {{gradient: {{timeout_s: 10}}, combine: {{timeout_s: 10}}, heartbeat: {{timeout_s: 10}}}}
 fault_tolerance: {{quorum: {quorum}, retries: {{max_attempts: 1}}}}
 """
 
 FAULTS = """version: 1
 faults:
-  - id: dead
+  - id: lost
     at: {{peer: {peers}, rounds: 3..4}}
-    outage: {{}}
+    {action}
 expect: {{status: SUCCEEDED, replicas_equal: true}}
 """
+
+# A process that dies is noticed at once, one that hangs when its time is over.
+ACTIONS = {"dies": "outage: {}", "hangs": "pause: {ms: 60000}"}
 
 
 def stepgrad(command, folder, *arguments):
@@ -46,11 +50,11 @@ def stepgrad(command, folder, *arguments):
     return ended.stdout, ended.stderr
 
 
-def row(command, peers):
+def row(command, peers, how):
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         (folder / "train.yaml").write_text(SPEC.format(peers=peers, quorum=peers - 1, samples=40 * peers))
-        (folder / "faults.yaml").write_text(FAULTS.format(peers=peers))
+        (folder / "faults.yaml").write_text(FAULTS.format(peers=peers, action=ACTIONS[how]))
         _, explained = stepgrad(command, folder, "compile", "train.yaml", "--explain")
         bound = re.search(r"noticed after at most (\d+) s", explained)
         told, _ = stepgrad(command, folder, "run", "train.yaml", "-o", "json")
@@ -64,6 +68,7 @@ def row(command, peers):
         normal = sorted(pair["baseline"]["seconds"] for pair in rounds)[len(rounds) // 2]
         return [
             peers,
+            how,
             lost["detect_rounds"],
             f"{lost['exclude_seconds']:.2f}",
             lost["rejoin_rounds"],
@@ -81,6 +86,7 @@ def main():
     arguments = parser.parse_args()
     head = [
         "peers",
+        "the last",
         "rounds to detect",
         "seconds to exclude",
         "rounds to rejoin",
@@ -92,7 +98,9 @@ def main():
     print("| " + " | ".join(head) + " |")
     print("|" + "---|" * len(head))
     for peers in arguments.peers.split(","):
-        print("| " + " | ".join(str(cell) for cell in row(arguments.stepgrad, int(peers))) + " |", flush=True)
+        for how in ACTIONS:
+            cells = row(arguments.stepgrad, int(peers), how)
+            print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ pub struct GradientEvent {
     pub batch: u32,
 }
 
-/// The event of `combine`, `heartbeat` and `reach`.
+/// The event of `combine` and `heartbeat`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerEvent {
     /// The run.
@@ -89,6 +89,18 @@ pub struct PeerEvent {
     pub round: u32,
     /// The peer.
     pub peer: u32,
+}
+
+/// The event of `reach`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReachEvent {
+    /// The run.
+    pub run: String,
+    /// The round.
+    pub round: u32,
+    /// The peer; `None` for the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<u32>,
 }
 
 /// The event of `synchronise`.
@@ -105,12 +117,24 @@ pub struct ExchangeEvent {
     pub peer: u32,
 }
 
-/// The event of `aggregate` and `finish`.
+/// The event of `aggregate`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AggregateEvent {
+    /// The run.
+    pub run: String,
+    /// The round.
+    pub round: u32,
+    /// The view of its members.
+    #[serde(default = "view::first")]
+    pub view: u32,
+}
+
+/// The event of `finish`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoundEvent {
     /// The run.
     pub run: String,
-    /// The round; for `finish`, the last one.
+    /// The last round.
     pub round: u32,
 }
 
@@ -124,8 +148,8 @@ pub struct MembershipEvent {
     /// The view to be decided.
     #[serde(default = "view::first")]
     pub view: u32,
-    /// What became of each peer's work, for the first view; of each member's exchange, for the next one. In any
-    /// order; nested one level for each group.
+    /// What became of each peer's work, for the first view; of each member's exchange, or of the server's, for the next
+    /// one. In any order; nested one level for each group.
     pub reports: Vec<Reports>,
 }
 
@@ -144,6 +168,11 @@ pub enum Reports {
         /// The error's name.
         error: String,
     },
+    /// The server's, which could not read what all members published.
+    Server {
+        /// Which members' contributions it can read.
+        reached: Reached,
+    },
 }
 
 impl Reports {
@@ -153,6 +182,7 @@ impl Reports {
         match self {
             Self::One(report) => vec![report.clone()],
             Self::Group(reports) => reports.clone(),
+            Self::Server { .. } => Vec::new(),
             Self::Failed { lost, error } => {
                 let failed = |peer: &u32| Report {
                     peer: *peer,
@@ -224,8 +254,8 @@ pub struct EvaluateEvent {
 pub enum Replicas {
     /// The SHA-256 digest of the server's file.
     Server(String),
-    /// Peers'.
-    Peers(Reports),
+    /// Those of peers, or that there is none because of whom the server reaches.
+    Reported(Reports),
 }
 
 /// What the machines carry from round to round.
@@ -303,8 +333,9 @@ pub struct SynchroniseReply {
 /// The reply of `reach`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReachReply {
-    /// The peer.
-    pub peer: u32,
+    /// The peer; `None` for the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<u32>,
     /// Whose contributions it can read.
     pub reached: Reached,
 }

@@ -11,7 +11,7 @@ use stepgrad_contract::aggregation::Aggregation;
 use stepgrad_contract::digest::sha256;
 use stepgrad_contract::events::EvaluateReply;
 use stepgrad_contract::faults::{Action, Fault, ObjectKind, Operation, Plan, Set, Target, VERSION};
-use stepgrad_contract::training::{Algorithm, Every, Optimizer, Training};
+use stepgrad_contract::training::{Algorithm, Every, Optimizer, Topology, Training};
 use stepgrad_contract::{ErrorKind, Function, keys, view};
 
 const MOMENTUM: Optimizer =
@@ -139,6 +139,51 @@ async fn a_contribution_that_nobody_reaches_costs_its_peer_and_not_the_run() {
         assert_eq!(lost(&told[1]), [(3, "Stepgrad.PeerUnreachable")]);
         assert_eq!(told[2].metrics.members, 4);
     }
+}
+
+/// What `owners` published in round 2 is out of the server's reach.
+fn cut_off(owners: &[u32]) -> Plan {
+    let at = Target {
+        function: Some(vec![Function::Aggregate, Function::Reach]),
+        round: Some(Set::of([2])),
+        object: Some(vec![ObjectKind::Published]),
+        operation: Some(Operation::Get),
+        owner: Some(Set::of(owners.iter().copied())),
+        ..Target::default()
+    };
+    plan(at, Action::Unavailable {})
+}
+
+#[tokio::test]
+async fn whom_the_server_does_not_reach_is_left_out_of_the_round() {
+    for training in kinds() {
+        let training = Training { topology: Topology::ParameterServer, ..training };
+        let (clean, uncut) = run(&training, &cut_off(&[]), false).await;
+        let (told, weights) = run(&training, &cut_off(&[3]), false).await;
+        assert_eq!((told[1].metrics.members, told[1].metrics.view), (3, view::LAST));
+        assert_eq!(lost(&told[1]), [(3, "Stepgrad.PeerUnreachable")]);
+        assert!(told[1].metrics.samples < clean[1].metrics.samples, "it does not count");
+        assert_eq!((told[2].metrics.members, lost(&told[2]).len()), (4, 0), "it is back");
+        assert_ne!(weights, uncut);
+        assert_eq!(run(&training, &cut_off(&[3]), true).await.1, weights);
+
+        let mut driver = Driver::with_faults(training, &cut_off(&[2, 3])).await;
+        let error = driver.run().await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::QuorumLost, "{error}");
+        assert!(driver.path(&keys::server_replica(RUN, 1)).exists(), "the last checkpoint stays");
+    }
+}
+
+/// The server's model of the second view is gone when the next round wants it.
+#[tokio::test]
+async fn a_lost_model_of_the_second_view_is_made_again() {
+    let training = Training { topology: Topology::ParameterServer, ..kinds().remove(0) };
+    let (_, weights) = run(&training, &cut_off(&[3]), false).await;
+    let mut driver = Driver::with_faults(training, &cut_off(&[3])).await;
+    driver.meddle = Some((3, |folder| {
+        std::fs::remove_file(folder.join(keys::in_view(keys::server_replica(RUN, 2), view::LAST))).unwrap();
+    }));
+    assert_eq!(driver.run().await.unwrap().1.weights_sha256, weights);
 }
 
 /// Lost in the exchange of the second view: as in that of the first.

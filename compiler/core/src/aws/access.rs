@@ -166,9 +166,7 @@ impl Steps<'_> {
             }
             // These two tell what they can read, and make nothing again.
             Function::Heartbeat => {
-                if self.peer_to_peer() {
-                    reads.push(Kind::Progress);
-                }
+                reads.push(Kind::Progress);
                 reads.extend(self.replicas());
             }
             Function::Reach => reads.extend([Kind::Members, Kind::Published]),
@@ -194,9 +192,7 @@ impl Steps<'_> {
 
     /// `Run::start`.
     fn start(&self, reads: &mut Vec<Kind>, made: &mut Vec<Kind>) {
-        if self.peer_to_peer() {
-            reads.push(Kind::Progress);
-        }
+        reads.push(Kind::Progress);
         made.extend(self.replicas());
     }
 

@@ -42,7 +42,7 @@ pub(super) fn figures(peers: u32, batches: u32, choice: Choice, anomalies: bool)
         run,
         round: u32::MAX,
         view: view::LAST,
-        replicas: (1..=peers).map(|peer| Replicas::Peers(Reports::One(exchanged(peer, peers)))).collect(),
+        replicas: (1..=peers).map(|peer| Replicas::Reported(Reports::One(exchanged(peer, peers)))).collect(),
     };
     let reply = EvaluateReply {
         next: Next { round: u32::MAX, next: Action::Segment, fanout: working.clone() },

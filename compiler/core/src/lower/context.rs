@@ -173,6 +173,8 @@ impl Lowering<'_> {
             "error_path": error_path(on_error),
             "instead": instead,
             "view": stage.view,
+            // A call for a peer stands in a map over peers, whose failures are reported.
+            "of_peer": on_error.ends_with(LOST),
             // What is known of the peers: how their work ended, or how their exchange did.
             "reports": if stage.view == view::FIRST { "$.reports" } else { "$.replicas" },
             "hand_over": self.hand_over(stage, timeout),

@@ -264,7 +264,7 @@ fn warn_of_unused(
         Function::Aggregate if topology.kind.known() == Some(&Kind::PeerToPeer) => {
             (topology.kind.place(), "in this topology no server aggregates")
         }
-        Function::Synchronise | Function::Reach if topology.kind.known() == Some(&Kind::ParameterServer) => {
+        Function::Synchronise if topology.kind.known() == Some(&Kind::ParameterServer) => {
             (topology.kind.place(), "in this topology the server aggregates")
         }
         Function::Train if training.algorithm.known() == Some(&Algorithm::GradientAveraging) => {

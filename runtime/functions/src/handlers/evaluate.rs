@@ -13,12 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use stepgrad_contract::anomaly::NAMED;
 use stepgrad_contract::digest::sha256;
 use stepgrad_contract::events::{
-    Action, EvaluateEvent, EvaluateReply, LOST_NAMED, Next, Replicas, RoundMetrics,
+    Action, EvaluateEvent, EvaluateReply, LOST_NAMED, Next, Replicas, Reports, RoundMetrics,
 };
 use stepgrad_contract::fanout::Fanout;
 use stepgrad_contract::progress::{Lost, Members, Sums};
 use stepgrad_contract::tensors::TensorFile;
 use stepgrad_contract::training::Topology;
+use stepgrad_contract::view::Reached;
 use stepgrad_contract::{ErrorKind, FunctionError, keys};
 
 pub(super) async fn handle(
@@ -101,7 +102,7 @@ pub(super) async fn handle(
 /// The replica that stands for all, where `holders` have one each.
 pub(super) fn replica_of(run: &Run, round: u32, view: u32, holders: &[u32]) -> Result<Made, FunctionError> {
     match (run.training.topology, holders.first()) {
-        (Topology::ParameterServer, _) => Ok(Made::ServerReplica { round }),
+        (Topology::ParameterServer, _) => Ok(Made::ServerReplica { round, view }),
         (Topology::PeerToPeer, Some(peer)) => Ok(Made::Replica { round, view, peer: *peer }),
         (Topology::PeerToPeer, None) => Err(invalid_event(format!("nobody has a replica of round {round}"))),
     }
@@ -127,7 +128,10 @@ fn exchanged(run: &Run, event: &EvaluateEvent, members: &Members) -> Result<Exch
                 servers += 1;
                 digests.insert(digest.clone());
             }
-            Replicas::Peers(peers) => {
+            Replicas::Reported(Reports::Server { reached }) => {
+                return Err(unreached(members, *reached, run.training.quorum));
+            }
+            Replicas::Reported(peers) => {
                 reports.extend(peers.each().into_iter().map(|report| (report.peer, report)));
             }
         }
@@ -156,6 +160,17 @@ fn exchanged(run: &Run, event: &EvaluateEvent, members: &Members) -> Result<Exch
         }
     }
     Ok(Exchanged { holders, lost, digests })
+}
+
+/// The server has no replica, because it does not reach all members.
+fn unreached(members: &Members, reached: Reached, quorum: u32) -> FunctionError {
+    let reached = reached.of_members(&members.members).len();
+    let message = format!(
+        "the server reaches what {reached} of {} members of round {} published, the quorum is {quorum}",
+        members.members.len(),
+        members.round
+    );
+    FunctionError::new(ErrorKind::QuorumLost, message)
 }
 
 /// The replica, if as many peers as the quorum have it, and all the same.

@@ -32,10 +32,10 @@ pub(super) enum Made {
     Replica { round: u32, view: u32, peer: u32 },
     /// A peer's optimiser state, likewise; where it comes from training, of the first.
     Optimizer { round: u32, view: u32, peer: u32 },
-    /// The server's model; in round 0, what every replica starts from.
-    ServerReplica { round: u32 },
-    /// The server's optimiser state.
-    ServerOptimizer { round: u32 },
+    /// The server's model, of a view of the round's members; in round 0, what every replica starts from.
+    ServerReplica { round: u32, view: u32 },
+    /// The server's optimiser state, likewise.
+    ServerOptimizer { round: u32, view: u32 },
 }
 
 impl Made {
@@ -49,8 +49,8 @@ impl Made {
             Self::Published { round, peer } => keys::published(id, round, peer),
             Self::Replica { round, view, peer } => keys::in_view(keys::replica(id, round, peer), view),
             Self::Optimizer { round, view, peer } => keys::in_view(keys::optimizer(id, round, peer), view),
-            Self::ServerReplica { round } => keys::server_replica(id, round),
-            Self::ServerOptimizer { round } => keys::server_optimizer(id, round),
+            Self::ServerReplica { round, view } => keys::in_view(keys::server_replica(id, round), view),
+            Self::ServerOptimizer { round, view } => keys::in_view(keys::server_optimizer(id, round), view),
         }
     }
 
@@ -113,9 +113,10 @@ impl Made {
             Self::ValidationBatch { batch } => {
                 prepare::again(&environment, run, Place::Validation { batch }).await
             }
-            Self::Replica { view, .. } | Self::Optimizer { view, .. } => {
-                again(&environment, run, maker, Some(view)).await
-            }
+            Self::Replica { view, .. }
+            | Self::Optimizer { view, .. }
+            | Self::ServerReplica { view, .. }
+            | Self::ServerOptimizer { view, .. } => again(&environment, run, maker, Some(view)).await,
             _ => again(&environment, run, maker, None).await,
         }
     }
@@ -125,7 +126,7 @@ impl Made {
         let call = |function, round, peer| Call { function, peer, round, batch: None, attempt: 0 };
         match self {
             Self::Batch { .. } | Self::ValidationBatch { .. } => call(Function::Prepare, None, None),
-            Self::ServerReplica { round: 0 } => call(Function::Initialise, None, None),
+            Self::ServerReplica { round: 0, .. } => call(Function::Initialise, None, None),
             Self::Gradient { round, peer, batch } => {
                 Call { batch: Some(batch), ..call(Function::Gradient, Some(round), Some(peer)) }
             }
@@ -142,7 +143,7 @@ impl Made {
                     Topology::ParameterServer => call(Function::Aggregate, Some(round), None),
                 }
             }
-            Self::ServerReplica { round } | Self::ServerOptimizer { round } => {
+            Self::ServerReplica { round, .. } | Self::ServerOptimizer { round, .. } => {
                 call(Function::Aggregate, Some(round), None)
             }
         }

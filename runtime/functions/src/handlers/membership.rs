@@ -1,14 +1,15 @@
 //! `membership`: decides from the peers' reports who takes part in a round's exchange, and whether the quorum
 //! holds. The first view of the members are those whose work was done. A second one is decided where the quorum has no
-//! replica after the exchange: those members of the first that reach one another ([`stepgrad_contract::view`]).
+//! replica after the exchange: those members of the first that reach one another ([`stepgrad_contract::view`]), or that
+//! the server reaches, where there is one.
 
 use super::run::Run;
 use super::{Environment, fanout, invalid_event};
 use std::collections::BTreeMap;
 use stepgrad_contract::events::{MembershipEvent, MembershipReply, Report, Reports};
 use stepgrad_contract::progress::{Lost, Members, Progress};
-use stepgrad_contract::training::{Algorithm, HandOver, Training};
-use stepgrad_contract::view::{self, agreeing};
+use stepgrad_contract::training::{Algorithm, HandOver, Topology, Training};
+use stepgrad_contract::view::{self, Reached, agreeing};
 use stepgrad_contract::{ErrorKind, FunctionError, keys};
 
 pub(super) async fn handle(
@@ -18,6 +19,10 @@ pub(super) async fn handle(
     let run = environment.run(&event.run).await?;
     let MembershipEvent { round, view, .. } = event;
     run.check_round(round)?;
+    let server = event.reports.iter().find_map(|reports| match reports {
+        Reports::Server { reached } => Some(*reached),
+        _ => None,
+    });
     let mut reports = BTreeMap::new();
     for report in event.reports.iter().flat_map(Reports::each) {
         let peer = report.peer;
@@ -27,7 +32,13 @@ pub(super) async fn handle(
     }
     let members = match view {
         view::FIRST => by_work(&run, &run.before(&environment.store, round).await?, round, reports)?,
-        view::LAST => by_reach(&run.members(&environment.store, round, view::FIRST).await?, &reports)?,
+        view::LAST => {
+            let first = run.members(&environment.store, round, view::FIRST).await?;
+            match server {
+                Some(reached) => by_server(&run, &first, reached)?,
+                None => by_reach(&first, &reports)?,
+            }
+        }
         other => return Err(invalid_event(format!("a round has no view {other} of its members"))),
     };
     let quorum = members.members.len() >= run.training.quorum.max(1) as usize;
@@ -36,7 +47,7 @@ pub(super) async fn handle(
         environment.store.put_document(&key, &members).await?;
     }
     let fanout = fanout::of_members(&run, &members.members)?;
-    let mut cause = cause(&members, run.training.peers, run.training.quorum);
+    let mut cause = cause(&members, run.training.topology, run.training.peers, run.training.quorum);
     if let Some(advice) = advice(&members.lost, &run.training) {
         cause = format!("{cause}; {advice}");
     }
@@ -85,28 +96,38 @@ fn by_reach(first: &Members, reports: &BTreeMap<u32, Report>) -> Result<Members,
         (Some(_), None) => None,
     };
     let reached = reports.iter().filter_map(|(peer, report)| Some((*peer, reach(report)?))).collect();
-    let members = agreeing(&reached);
-    let left_out = reports.iter().filter(|(peer, _)| !members.contains(peer)).map(|(peer, report)| {
-        let error = match report.loss() {
-            Some(error) if report.reached.is_none() => error,
-            _ => ErrorKind::PeerUnreachable.name().to_owned(),
-        };
-        Lost { peer: *peer, error }
+    let silent = |peer: u32| reports.get(&peer).filter(|report| report.reached.is_none())?.loss();
+    Ok(second(first, agreeing(&reached), silent))
+}
+
+/// Those of the first view that the server reaches.
+fn by_server(run: &Run, first: &Members, reached: Reached) -> Result<Members, FunctionError> {
+    run.check_topology(Topology::ParameterServer)?;
+    let reached = reached.of_members(&first.members);
+    Ok(second(first, reached.iter().copied().collect(), |_| None))
+}
+
+/// The second view of `members`; of the others `why` tells another error than that they are not reached.
+fn second(first: &Members, members: Vec<u32>, why: impl Fn(u32) -> Option<String>) -> Members {
+    let left_out = first.members.iter().filter(|peer| !members.contains(peer)).map(|peer| Lost {
+        peer: *peer,
+        error: why(*peer).unwrap_or_else(|| ErrorKind::PeerUnreachable.name().to_owned()),
     });
     let mut lost: Vec<Lost> = first.lost.iter().cloned().chain(left_out).collect();
     lost.sort_by_key(|lost| lost.peer);
-    Ok(Members { round: first.round, view: view::LAST, members, lost })
+    Members { round: first.round, view: view::LAST, members, lost }
 }
 
 /// Who is there and who is not, in words; the first few of the lost by name.
-fn cause(members: &Members, peers: u32, quorum: u32) -> String {
+fn cause(members: &Members, topology: Topology, peers: u32, quorum: u32) -> String {
     const NAMED: usize = 8;
     let (here, round) = (members.members.len(), members.round);
-    let did = match members.view {
-        view::FIRST => format!("finished their work of round {round}"),
-        _ => format!("reach one another in round {round}"),
+    let did = match (members.view, topology) {
+        (view::FIRST, _) => "finished their work of",
+        (_, Topology::PeerToPeer) => "reach one another in",
+        (_, Topology::ParameterServer) => "are reached by the server in",
     };
-    let mut text = format!("{here} of {peers} peers {did}, the quorum is {quorum}");
+    let mut text = format!("{here} of {peers} peers {did} round {round}, the quorum is {quorum}");
     let named: Vec<_> = members.lost.iter().take(NAMED).map(ToString::to_string).collect();
     if !named.is_empty() {
         text = format!("{text}; lost: {}", named.join(", "));
@@ -145,12 +166,18 @@ mod tests {
     use std::collections::BTreeMap;
     use stepgrad_contract::events::{Report, Status};
     use stepgrad_contract::progress::{Lost, Members};
+    use stepgrad_contract::training::Topology;
     use stepgrad_contract::view::{self, Reached};
 
     #[test]
     fn the_cause_names_the_first_of_the_lost() {
         let lost = (2..=12).map(|peer| Lost { peer, error: "Runtime.ExitError".to_owned() }).collect();
-        let text = cause(&Members { round: 3, view: view::FIRST, members: vec![1], lost }, 12, 6);
+        let text = cause(
+            &Members { round: 3, view: view::FIRST, members: vec![1], lost },
+            Topology::PeerToPeer,
+            12,
+            6,
+        );
         assert!(
             text.starts_with("1 of 12 peers finished their work of round 3, the quorum is 6; lost: peer 2 "),
             "{text}"
@@ -190,7 +217,7 @@ mod tests {
         let errors =
             [lost(3, "Runtime.ExitError"), lost(4, "Stepgrad.PeerUnreachable"), lost(5, "Sandbox.Timedout")];
         assert_eq!(second.lost, errors);
-        let text = cause(&second, 6, 4);
+        let text = cause(&second, Topology::PeerToPeer, 6, 4);
         assert!(
             text.starts_with("3 of 6 peers reach one another in round 3, the quorum is 4; lost"),
             "{text}"

@@ -1,20 +1,25 @@
-//! `reach`: a peer that could not read all that the members published tells which of it it can read. Nobody is made
-//! to publish again, nothing is written: what comes of the reports is decided by `membership`.
+//! `reach`: a peer, or the server, that could not read all that the members published tells which of it it can read.
+//! Nobody is made to publish again, nothing is written: what comes of the reports is decided by `membership`.
 
 use super::{Environment, invalid_event};
-use stepgrad_contract::events::{PeerEvent, ReachReply};
+use stepgrad_contract::events::{ReachEvent, ReachReply};
 use stepgrad_contract::training::Topology;
 use stepgrad_contract::view::{self, Reached};
 use stepgrad_contract::{ErrorKind, FunctionError, keys};
 
-pub(super) async fn handle(environment: &Environment, event: PeerEvent) -> Result<ReachReply, FunctionError> {
+pub(super) async fn handle(
+    environment: &Environment,
+    event: ReachEvent,
+) -> Result<ReachReply, FunctionError> {
     let run = environment.run(&event.run).await?;
-    run.check_topology(Topology::PeerToPeer)?;
-    let PeerEvent { round, peer, .. } = event;
-    run.work(round, peer)?;
+    let ReachEvent { round, peer, .. } = event;
+    run.check_topology(if peer.is_some() { Topology::PeerToPeer } else { Topology::ParameterServer })?;
+    run.check_round(round)?;
     let store = &environment.store;
     let members = run.members(store, round, view::FIRST).await?.members;
-    if !members.contains(&peer) {
+    if let Some(peer) = peer
+        && !members.contains(&peer)
+    {
         return Err(invalid_event(format!("peer {peer} is not a member of round {round}")));
     }
     if members.len() > view::MEMBERS {

@@ -12,7 +12,7 @@ use stepgrad_contract::manifest::Manifest;
 use stepgrad_contract::progress::{Members, Progress};
 use stepgrad_contract::schedule::{Schedule, Work};
 use stepgrad_contract::training::{Algorithm, Optimizer, Topology, Training, VERSION};
-use stepgrad_contract::{ErrorKind, FunctionError, keys};
+use stepgrad_contract::{ErrorKind, FunctionError, keys, view};
 
 /// A run.
 #[derive(Debug)]
@@ -171,10 +171,19 @@ impl Run {
         })
     }
 
+    /// The view that the round before was settled in, where a server has the one model.
+    pub(super) async fn server_before(&self, store: &Store, round: u32) -> Result<u32, FunctionError> {
+        match round {
+            0 | 1 => Ok(view::FIRST),
+            _ => Ok(self.progress(store, round - 1).await?.view),
+        }
+    }
+
     /// The parameters that `peer` starts `round` from.
     pub(super) async fn start(&self, store: &Store, round: u32, peer: u32) -> Result<Made, FunctionError> {
         if self.training.topology == Topology::ParameterServer {
-            return Ok(Made::ServerReplica { round: round.saturating_sub(1) });
+            let view = self.server_before(store, round).await?;
+            return Ok(Made::ServerReplica { round: round.saturating_sub(1), view });
         }
         Ok(start_after(round, self.predecessor(store, round, peer).await?))
     }
@@ -184,7 +193,7 @@ impl Run {
 pub(super) const fn start_after(round: u32, before: Option<(u32, u32)>) -> Made {
     match before {
         Some((view, peer)) => Made::Replica { round: round - 1, view, peer },
-        None => Made::ServerReplica { round: 0 },
+        None => Made::ServerReplica { round: 0, view: view::FIRST },
     }
 }
 

@@ -295,8 +295,7 @@ impl Driver {
         let mut replicas = Vec::new();
         match self.training.topology {
             Topology::ParameterServer => {
-                let reply = self.call(Function::Aggregate, json!({"run": RUN, "round": round})).await?;
-                replicas.push(reply["replica"].clone());
+                replicas.push(self.aggregate(round, view::FIRST).await?);
             }
             Topology::PeerToPeer => replicas = self.exchange(round, view::FIRST, &fanout).await?,
         }
@@ -354,9 +353,23 @@ impl Driver {
             return Err(lost);
         }
         let fanout = serde_json::from_value(membership["fanout"].clone()).unwrap();
-        let replicas = self.exchange(round, view::LAST, &fanout).await?;
+        let replicas = match self.training.topology {
+            Topology::ParameterServer => vec![self.aggregate(round, view::LAST).await?],
+            Topology::PeerToPeer => self.exchange(round, view::LAST, &fanout).await?,
+        };
         let event = json!({"run": RUN, "round": round, "view": view::LAST, "replicas": replicas});
         self.call(Function::Evaluate, event).await
+    }
+
+    /// The server's replica, or whom it reaches.
+    async fn aggregate(&mut self, round: u32, view: u32) -> Result<Value, FunctionError> {
+        let event = json!({"run": RUN, "round": round, "view": view});
+        match self.call(Function::Aggregate, event).await {
+            Err(error) if error.kind == ErrorKind::ObjectUnavailable && view == view::FIRST => {
+                self.call(Function::Reach, json!({"run": RUN, "round": round})).await
+            }
+            reply => Ok(reply?["replica"].clone()),
+        }
     }
 
     /// The exchange of these members.

@@ -6,8 +6,8 @@
 pub mod parameter_server;
 pub mod peer_to_peer;
 
-use super::{Dimension, Failure, Map, Object, Stage, Step};
-use stepgrad_contract::{Function, view};
+use super::{Dimension, Failure, Guarded, Map, Object, Stage, Step};
+use stepgrad_contract::{ErrorKind, Function, view};
 
 /// Reads the data, then writes what every replica starts from.
 fn setup() -> Vec<Stage> {
@@ -96,6 +96,39 @@ fn membership() -> [Step; 2] {
         view: view::FIRST,
     };
     [Step::Task(stage), Step::Quorum("Quorum")]
+}
+
+/// Who could not read all that the members published tells what it can read.
+fn reach() -> Stage {
+    Stage {
+        name: "Reach",
+        function: Function::Reach,
+        reads: &[Object::Published, Object::Members],
+        writes: &[],
+        view: view::FIRST,
+    }
+}
+
+/// The exchange of those members that reach one another, or that the server reaches.
+fn second_view(exchange: Step) -> Vec<Step> {
+    let decide = Stage {
+        name: "View",
+        function: Function::Membership,
+        reads: &[Object::Members],
+        writes: &[Object::Members],
+        view: view::LAST,
+    };
+    vec![
+        Step::Task(decide),
+        Step::Quorum("ViewQuorum"),
+        exchange,
+        Step::Task(evaluate("Reevaluate", view::LAST)),
+    ]
+}
+
+/// The evaluation; where there is no replica of the quorum, `then`.
+fn evaluate_or(then: Vec<Step>) -> Step {
+    Step::Guarded(Guarded { stage: evaluate("Evaluate", view::FIRST), from: ErrorKind::QuorumLost, then })
 }
 
 /// What was reached in a view of the members, and what comes next.

@@ -11,7 +11,7 @@
 //! Under `model_averaging` each peer trains locally and the members average their parameters (LambdaML,
 //! Jiang et al., SIGMOD 2021, section 3.2.1).
 
-use super::{evaluate, finish, gradients, local_training, membership, setup};
+use super::{evaluate_or, finish, gradients, local_training, membership, reach, second_view, setup};
 use crate::plan::{Dimension, Failure, Guarded, Map, Object, Plan, Stage, Step};
 use stepgrad_contract::training::Algorithm;
 use stepgrad_contract::{ErrorKind, Function, view};
@@ -31,34 +31,14 @@ pub fn plan(algorithm: Algorithm) -> Plan {
     let mut round = vec![work];
     round.extend(membership());
     round.push(synchronise("Synchronise", first));
-    round.push(Step::Guarded(Guarded {
-        stage: evaluate("Evaluate", view::FIRST),
-        from: ErrorKind::QuorumLost,
-        then: second_view(),
-    }));
+    let again = synchronise("Resynchronise", Step::Task(update("Reupdate", view::LAST)));
+    round.push(evaluate_or(second_view(again)));
     Plan {
         summary: "peers exchange with all others, each updates its own replica",
         setup: setup(),
         round,
         finish: finish(),
     }
-}
-
-/// The exchange of those members that reach one another.
-fn second_view() -> Vec<Step> {
-    let decide = Stage {
-        name: "View",
-        function: Function::Membership,
-        reads: &[Object::Members],
-        writes: &[Object::Members],
-        view: view::LAST,
-    };
-    vec![
-        Step::Task(decide),
-        Step::Quorum("ViewQuorum"),
-        synchronise("Resynchronise", Step::Task(update("Reupdate", view::LAST))),
-        Step::Task(evaluate("Reevaluate", view::LAST)),
-    ]
 }
 
 fn synchronise(name: &'static str, update: Step) -> Step {
@@ -78,15 +58,5 @@ fn update(name: &'static str, view: u32) -> Stage {
         reads: &[Object::Published, Object::Members, Object::ReplicaBefore, Object::OptimizerBefore],
         writes: &[Object::Replica, Object::Optimizer],
         view,
-    }
-}
-
-fn reach() -> Stage {
-    Stage {
-        name: "Reach",
-        function: Function::Reach,
-        reads: &[Object::Published, Object::Members],
-        writes: &[],
-        view: view::FIRST,
     }
 }
