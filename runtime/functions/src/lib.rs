@@ -30,3 +30,4 @@ pub mod store;
 #[cfg(feature = "torch")]
 pub mod torch;
 pub mod unpack;
+pub mod wrapper;

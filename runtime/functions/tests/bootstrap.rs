@@ -8,11 +8,16 @@ use serde_json::{Value, json};
 use stepgrad_engine::host::{Discard, FunctionConfig, Host, HostConfig, InvocationRecord};
 
 fn host(folder: &tempfile::TempDir, handlers: &[&str]) -> Host {
+    host_with(folder, handlers, &[])
+}
+
+fn host_with(folder: &tempfile::TempDir, handlers: &[&str], variables: &[(&str, &str)]) -> Host {
     let function = |handler: &&str| {
         let mut config = FunctionConfig { memory_mb: 1024, timeout_s: 60, ..FunctionConfig::new(*handler) };
         let root = folder.path().to_str().unwrap();
         config.environment.insert("STEPGRAD_STORE".to_owned(), format!("file://{root}"));
         config.environment.insert("STEPGRAD_DATA".to_owned(), root.to_owned());
+        config.environment.extend(variables.iter().map(|(key, value)| ((*key).into(), (*value).into())));
         config
     };
     let config = HostConfig {
@@ -57,6 +62,32 @@ async fn an_unknown_handler_does_not_start_and_names_those_there_are() {
         "{message}"
     );
     host.shutdown().await;
+}
+
+/// As extensions do that stand between a function and the Runtime API.
+#[tokio::test]
+async fn a_wrapper_starts_the_program_once_and_one_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("wrapper");
+    let started = folder.path().join("started");
+    let text = format!("#!/bin/sh\necho \"$1\" >> {}\nexec \"$@\"\n", started.display());
+    #[expect(clippy::disallowed_methods, reason = "writes a program")]
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let wrapped = host_with(&folder, &["gradient"], &[("AWS_LAMBDA_EXEC_WRAPPER", script.to_str().unwrap())]);
+    for _ in 0..2 {
+        let error = call(&wrapped, "gradient", json!({"nonsense": true})).await;
+        assert_eq!(error["errorType"], "Stepgrad.InvalidEvent", "{error}");
+    }
+    wrapped.shutdown().await;
+    #[expect(clippy::disallowed_methods, reason = "reads what the wrapper wrote")]
+    let programs = std::fs::read_to_string(&started).unwrap();
+    assert_eq!(programs.lines().collect::<Vec<_>>(), [env!("CARGO_BIN_EXE_bootstrap")]);
+
+    let nowhere = host_with(&folder, &["gradient"], &[("AWS_LAMBDA_EXEC_WRAPPER", "/nowhere/wrapper")]);
+    let error = call(&nowhere, "gradient", json!({})).await;
+    assert_eq!(error["errorType"], "Runtime.ExitError", "{error}");
+    nowhere.shutdown().await;
 }
 
 /// What is left of a host that was killed: connections that end.

@@ -10,6 +10,8 @@ use super::name;
 /// Lambda environment variables", reserved variables). Credentials are left to the configuration: there is no
 /// execution role here that would provide them.
 const RESERVED_VARIABLES: [&str; 3] = ["_HANDLER", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR"];
+/// Of those that begin like Lambda's own, the one that is the user's: the program that starts the runtime.
+const WRAPPER_VARIABLE: &str = "AWS_LAMBDA_EXEC_WRAPPER";
 
 /// One function, with the names and units of Lambda's `CreateFunction`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,8 +124,10 @@ impl HostConfig {
             if !(1..=900).contains(&function.timeout_s) {
                 return Err(ConfigError::Timeout(function.name.clone(), function.timeout_s));
             }
-            let reserved =
-                |key: &&String| key.starts_with("AWS_LAMBDA_") || RESERVED_VARIABLES.contains(&key.as_str());
+            let reserved = |key: &&String| {
+                let own = key.starts_with("AWS_LAMBDA_") && *key != WRAPPER_VARIABLE;
+                own || RESERVED_VARIABLES.contains(&key.as_str())
+            };
             if let Some(key) = function.environment.keys().find(reserved) {
                 return Err(ConfigError::Reserved(function.name.clone(), key.clone()));
             }

@@ -11,6 +11,10 @@ pub(crate) async fn main() -> ExitCode {
     if stepgrad_runtime::faults::continue_later(std::env::args()) {
         return ExitCode::SUCCESS;
     }
+    if let Err(error) = stepgrad_runtime::wrapper::go_on(|name| std::env::var_os(name)) {
+        drop(writeln!(std::io::stderr(), "{error}"));
+        return ExitCode::FAILURE;
+    }
     match stepgrad_runtime::serve::serve(|name| std::env::var(name).ok()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

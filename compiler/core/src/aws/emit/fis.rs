@@ -230,9 +230,7 @@ fn readme(bundle: &Bundle, made: &[(&Entry, Made)], refused: &[(String, String)]
          - the variables `AWS_LAMBDA_EXEC_WRAPPER=/opt/aws-fis/bootstrap` and `AWS_FIS_CONFIGURATION_LOCATION={}`;\n\
          - the statements of `extension.json` beside its own policy;\n\
          - a new version with these settings, which the definitions name in the place of the one before.\n\n\
-         **Lambda does not honour `AWS_LAMBDA_EXEC_WRAPPER` for the runtime `provided.al2023`** (AWS Lambda Developer Guide,\n\
-         \"Modifying the runtime environment\"), and `bootstrap` does not start the extension's wrapper itself: until it does,\n\
-         an experiment runs and changes nothing.\n\n\
+         Lambda does not honour `AWS_LAMBDA_EXEC_WRAPPER` for the runtime `provided.al2023`; `bootstrap` does it itself.\n\n\
          An action lasts {DURATION} by the clock.\n\n",
         bundle.index.name,
         bundle.resources.functions.first().map_or("arm64", |function| function.architecture.as_str()),
