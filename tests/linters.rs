@@ -7,12 +7,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use stepgrad_tests::{root, skip, specs, stepgrad};
+use stepgrad_tests::{root, skip, small_spec, specs, stepgrad};
 
 /// Writes the bundles of all specs below `folder` and gives their definitions.
 fn definitions(folder: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
-    for spec in specs() {
+    // States that none of the specs asks for.
+    let budget = folder.join("budget.yaml");
+    let text = small_spec("peer_to_peer", "model_averaging", "epoch", 4) + "budget: {usd: 1000}\n";
+    std::fs::write(&budget, text).unwrap();
+    for spec in specs().into_iter().chain([budget]) {
         let out = folder.join(spec.file_stem().unwrap());
         let arguments = ["compile", spec.to_str().unwrap(), "--out", out.to_str().unwrap()];
         let _ = stepgrad(&root(), &arguments).exits(0);

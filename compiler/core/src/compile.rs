@@ -4,12 +4,14 @@ use crate::bound::lambda::Configured;
 use crate::bound::{self, Bounds, Figure, Size};
 use crate::bundle::Bundle;
 use crate::configuration::configuration;
+use crate::cost;
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::limits;
 use crate::lower::{self, LowerError, Settings, Templates};
 use crate::plan::{self, Plan};
-use crate::spec::{Spec, Validation};
+use crate::spec::{Budget, Spec, Validation};
 use stepgrad_contract::Function;
+use stepgrad_contract::budget::dollars;
 use stepgrad_contract::training::{Algorithm, Every, Format, Partition};
 
 /// What a compilation gives.
@@ -46,6 +48,7 @@ pub fn compile(spec: &Spec, templates: &Templates) -> Result<Compilation, Compil
             .into(),
         max_attempts: spec.fault_tolerance.retries.max_attempts.value,
         hand_overs: spec.functions.hand_over.at_most.value,
+        budget: spec.budget.as_ref().map(Budget::limit),
     };
     let machines = lower::lower(&plan, &settings, templates)?;
     let mut functions: Vec<_> = plan.stages().iter().map(|stage| stage.function).collect();
@@ -54,11 +57,23 @@ pub fn compile(spec: &Spec, templates: &Templates) -> Result<Compilation, Compil
     let configured = configured(spec, &functions);
     let mut bounds = bound::bounds(&machines, size(spec), &configured, spec.functions.max_concurrency.value);
     bounds.choices.extend(robustness(spec));
-    let findings = findings(spec, &configured, &bounds);
+    let budget = cost::budget(spec, &functions, &machines);
+    let least =
+        budget.as_ref().map(|budget| budget.least(&bounds.carriers, &cost::first(size(spec), &bounds)));
+    bounds.choices.extend(least.zip(budget.as_ref()).map(|(least, budget)| {
+        format!(
+            "a budget of {} USD: a training with one round is counted with {} USD before it begins",
+            dollars(budget.limit),
+            dollars(least)
+        )
+    }));
+    let mut findings = findings(spec, &configured, &bounds);
+    findings.extend(holds_no_round(spec, least));
+    findings.sort_by_key(Diagnostic::order);
     if !findings.is_empty() {
         return Err(CompileError::Limits(findings));
     }
-    let training = configuration(spec, &bounds);
+    let training = configuration(spec, &bounds, budget);
     let bundle = Bundle::new(spec, training, machines, &functions);
     Ok(Compilation { plan, bounds, bundle })
 }
@@ -94,6 +109,21 @@ fn robustness(spec: &Spec) -> Option<String> {
         ),
         _ => format!("{name} bounds what each of {peers} peers can do to a round, and leaves none out"),
     })
+}
+
+/// A budget that no round would be begun with.
+fn holds_no_round(spec: &Spec, least: Option<u64>) -> Option<Diagnostic> {
+    let (budget, least) = (spec.budget.as_ref()?, least?);
+    let limit = budget.limit();
+    let message = format!(
+        "a budget of {} USD does not hold the first round, which is counted with {} USD",
+        dollars(limit),
+        dollars(least)
+    );
+    let finding = Diagnostic::error(Code::BudgetTooSmall, message)
+        .at(&budget.usd.place(), "no round would be begun")
+        .hint("raise it, or lower functions.<function>.timeout_s, by which calls to come are counted");
+    (least > limit).then_some(finding)
 }
 
 /// How large the training is, as far as the spec tells.

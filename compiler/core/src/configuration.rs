@@ -3,6 +3,7 @@
 use crate::bound::Bounds;
 use crate::spec::{self, Spec};
 use stepgrad_contract::Function;
+use stepgrad_contract::budget::Budget;
 use stepgrad_contract::training::{
     self, Algorithm, Data, EarlyStopping, HandOver, Model, Optimizer, ReduceLrOnPlateau, Synthetic, Target,
     Training, Validation,
@@ -12,7 +13,7 @@ use stepgrad_contract::training::{
 const RETAIN_ROUNDS: u32 = 1;
 
 /// The training configuration of a spec.
-pub(crate) fn configuration(spec: &Spec, bounds: &Bounds) -> Training {
+pub(crate) fn configuration(spec: &Spec, bounds: &Bounds, budget: Option<Budget>) -> Training {
     let training = &spec.training;
     let spec::Optimizer::Sgd(sgd) = &training.optimizer.value;
     Training {
@@ -61,6 +62,7 @@ pub(crate) fn configuration(spec: &Spec, bounds: &Bounds) -> Training {
                 .then(|| spec.functions.of(Function::Train).timeout_s.value),
         },
         metrics: spec.functions.metrics.value,
+        budget,
         carriers: bounds.carriers,
         rounds_per_segment: bounds.rounds_per_segment,
         retain_rounds: Some(RETAIN_ROUNDS),

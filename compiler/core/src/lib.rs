@@ -7,6 +7,7 @@ pub mod bound;
 pub mod bundle;
 mod compile;
 mod configuration;
+mod cost;
 pub mod diagnostic;
 pub mod faults;
 pub mod limits;

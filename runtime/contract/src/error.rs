@@ -44,6 +44,8 @@ pub enum ErrorKind {
     OutOfTime,
     /// A function handed over as often as it may and is not done.
     TooManyHandOvers,
+    /// The round to come does not fit the budget.
+    BudgetExceeded,
     /// A count or size goes beyond what the definition can carry.
     LimitExceeded,
     /// A defect of the handler.
@@ -52,7 +54,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::ObjectUnavailable,
         Self::AccessDenied,
         Self::ObjectMissing,
@@ -72,6 +74,7 @@ impl ErrorKind {
         Self::PeerAbsent,
         Self::OutOfTime,
         Self::TooManyHandOvers,
+        Self::BudgetExceeded,
         Self::LimitExceeded,
         Self::Internal,
     ];
@@ -99,6 +102,7 @@ impl ErrorKind {
             Self::PeerAbsent => "Stepgrad.PeerAbsent",
             Self::OutOfTime => "Stepgrad.OutOfTime",
             Self::TooManyHandOvers => "Stepgrad.TooManyHandOvers",
+            Self::BudgetExceeded => "Stepgrad.BudgetExceeded",
             Self::LimitExceeded => "Stepgrad.LimitExceeded",
             Self::Internal => "Stepgrad.Internal",
         }

@@ -2,6 +2,7 @@
 //! tensors and never secrets: 262,144 bytes is all that Step Functions passes between states.
 
 use crate::anomaly::Anomaly;
+use crate::budget::Cost;
 use crate::fanout::Fanout;
 use crate::progress::{Lost, Metrics, Stop};
 use crate::view::{self, Reached};
@@ -24,6 +25,9 @@ pub struct PrepareEvent {
     /// Where to go on.
     #[serde(default)]
     pub handed_over: HandedOver,
+    /// When the execution began, where the training has a budget.
+    #[serde(default)]
+    pub began: Option<String>,
 }
 
 /// The reply of `prepare`.
@@ -34,6 +38,9 @@ pub struct PrepareReply {
     pub next: Next,
     /// Where the next call has to go on; null where nothing is left to do.
     pub handed_over: Option<HandedOver>,
+    /// What the first round has to fit, where the training has a budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
 }
 
 /// The event of `train`.
@@ -246,6 +253,12 @@ pub struct EvaluateEvent {
     pub view: u32,
     /// What became of each member's replica, in any order; nested one level for each group.
     pub replicas: Vec<Replicas>,
+    /// What was carried of the budget into the round, where the training has one.
+    #[serde(default)]
+    pub cost: Option<Cost>,
+    /// When the state was entered that calls, likewise.
+    #[serde(default)]
+    pub now: Option<String>,
 }
 
 /// One replica, or those of a group.
@@ -355,6 +368,9 @@ pub struct EvaluateReply {
     pub next: Next,
     /// For people and records.
     pub metrics: RoundMetrics,
+    /// What the round to come has to fit, where the training has a budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
 }
 
 /// Lost peers that a round's metrics name: they are carried from state to state.

@@ -2,6 +2,7 @@
 //! as `training.json` of the bundle; a run puts it into the store, where every function reads it.
 
 use crate::aggregation::Aggregation;
+use crate::budget::Budget;
 use crate::fanout::Carriers;
 use crate::metrics::Metrics;
 use crate::signing::PublicKey;
@@ -66,6 +67,9 @@ pub struct Training {
     /// Where metrics of calls go.
     #[serde(default, skip_serializing_if = "Metrics::is_none")]
     pub metrics: Metrics,
+    /// What it may cost; absent for whatever it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
     /// How the fan-out is carried, by its size.
     pub carriers: Carriers,
     /// Rounds of one `segment` execution at the most, so that its history stays in bounds.

@@ -67,11 +67,7 @@ pub(super) fn resources(context: &Context<'_>) -> Vec<FunctionResource> {
             memory_mb: entry.memory_mb,
             timeout_s: entry.timeout_s,
             architecture: entry.architecture.clone(),
-            storage_mb: match (entry.name.as_str(), entry.architecture.as_str()) {
-                ("prepare", _) => SPOOL_MB,
-                (_, "x86_64") => UNPACKED_MB,
-                _ => LEAST_STORAGE_MB,
-            },
+            storage_mb: storage_mb(&entry.name, &entry.architecture),
             environment: BTreeMap::from([
                 ("STEPGRAD_DATA".to_owned(), format!("s3://{}/{}", names::BUCKET, names::DATA)),
                 ("STEPGRAD_STORE".to_owned(), format!("s3://{}/{}", names::BUCKET, names::RUNS)),
@@ -80,6 +76,15 @@ pub(super) fn resources(context: &Context<'_>) -> Vec<FunctionResource> {
         }
     };
     context.index.functions.iter().map(make).collect()
+}
+
+/// MB of `/tmp` that a function of this name has on this architecture.
+pub(crate) fn storage_mb(function: &str, architecture: &str) -> u32 {
+    match (function, architecture) {
+        ("prepare", _) => SPOOL_MB,
+        (_, "x86_64") => UNPACKED_MB,
+        _ => LEAST_STORAGE_MB,
+    }
 }
 
 /// A placeholder's name.

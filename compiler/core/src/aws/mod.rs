@@ -24,6 +24,7 @@ mod tests;
 
 pub use bucket::{Bucket, Encryption, LifecycleRule};
 pub use functions::FunctionResource;
+pub(crate) use functions::storage_mb;
 pub use graph::Gap;
 pub use machines::{Logging, MachineResource};
 pub use policy::{Policy, Statement};

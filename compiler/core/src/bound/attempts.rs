@@ -15,6 +15,20 @@ pub(super) fn most(retrier: &Value) -> u32 {
     u32::try_from(given).unwrap_or(u32::MAX)
 }
 
+/// Repetitions of any call of one function in a definition, at the most; by the placeholder of its ARN.
+#[must_use]
+pub(crate) fn retries_of(definition: &Value, placeholder: &str) -> u32 {
+    let is_it =
+        super::calls_a_function(definition) && definition["Parameters"]["FunctionName"] == placeholder;
+    let own = if is_it { retries(definition) } else { 0 };
+    let inner = match definition {
+        Value::Object(fields) => fields.values().map(|inner| retries_of(inner, placeholder)).max(),
+        Value::Array(elements) => elements.iter().map(|inner| retries_of(inner, placeholder)).max(),
+        _ => None,
+    };
+    own.max(inner.unwrap_or(0))
+}
+
 /// Repetitions of any call of a function in a definition, at the most.
 #[must_use]
 pub fn most_retries(definition: &Value) -> u32 {
@@ -29,7 +43,7 @@ pub fn most_retries(definition: &Value) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::most_retries;
+    use super::{most_retries, retries_of};
     use serde_json::json;
 
     #[test]
@@ -37,6 +51,7 @@ mod tests {
         let call = json!({
             "Type": "Task",
             "Resource": "arn:aws:states:::lambda:invoke",
+            "Parameters": {"FunctionName": "${AFunctionArn}"},
             "Retry": [{"ErrorEquals": ["A"], "MaxAttempts": 6}, {"ErrorEquals": ["B"]}],
         });
         let child = json!({
@@ -49,6 +64,8 @@ mod tests {
             "Child": child,
         }});
         assert_eq!(most_retries(&machine), 9);
+        assert_eq!(retries_of(&machine, "${AFunctionArn}"), 9);
+        assert_eq!(retries_of(&machine, "${BFunctionArn}"), 0);
         assert_eq!(most_retries(&json!({"States": {}})), 0);
     }
 }

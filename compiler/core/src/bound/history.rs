@@ -122,6 +122,11 @@ pub(super) fn figures(
     all
 }
 
+/// The worst case of one execution of a machine without any fan-out; of one that loops, with one turn.
+pub(crate) fn of_one(name: &str, machines: &[Machine]) -> u64 {
+    worst(machines, name, Elements::default())
+}
+
 /// The worst case of one execution of the machine `name`.
 fn worst(machines: &[Machine], name: &str, elements: Elements) -> u64 {
     let Some(machine) = machines.iter().find(|machine| machine.name == name) else {

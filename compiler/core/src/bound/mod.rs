@@ -11,6 +11,7 @@ pub mod lambda;
 pub mod payload;
 
 pub use attempts::most_retries;
+pub(crate) use attempts::retries_of;
 
 use crate::limits::DEFINITION_BYTES;
 use crate::lower::Machine;

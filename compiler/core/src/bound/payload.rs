@@ -4,6 +4,7 @@ use super::Figure;
 use crate::limits::PAYLOAD_BYTES;
 use stepgrad_contract::ErrorKind;
 use stepgrad_contract::anomaly::{Anomaly, NAMED, Why};
+use stepgrad_contract::budget::Cost;
 use stepgrad_contract::events::{
     Action, EvaluateEvent, EvaluateReply, LOST_NAMED, MembershipEvent, Next, Replicas, Report, Reports,
     RoundMetrics, Status,
@@ -18,6 +19,10 @@ const RUN_ID: usize = 64;
 const LONGEST_ERROR: &str = "Lambda.ClientExecutionTimeoutException";
 /// Bytes at the most of why an exchange changed nothing.
 const SKIPPED: usize = 256;
+/// Bytes at the most of why a round does not fit the budget.
+const CAUSE: usize = 384;
+/// A time as contexts have it.
+const TIME: &str = "2026-11-21T10:00:00.000+00:00";
 /// What a machine adds to a payload beside these types: ARNs of the executions that started it.
 const SURROUNDINGS: u64 = 1_024;
 
@@ -43,10 +48,13 @@ pub(super) fn figures(peers: u32, batches: u32, choice: Choice, anomalies: bool)
         round: u32::MAX,
         view: view::LAST,
         replicas: (1..=peers).map(|peer| Replicas::Reported(Reports::One(exchanged(peer, peers)))).collect(),
+        cost: Some(cost()),
+        now: Some(TIME.to_owned()),
     };
     let reply = EvaluateReply {
         next: Next { round: u32::MAX, next: Action::Segment, fanout: working.clone() },
         metrics: metrics(peers, anomalies),
+        cost: Some(cost()),
     };
     vec![
         figure("payload after the peers' work", length(&working) + length(&reports), "members and reports"),
@@ -59,6 +67,11 @@ pub(super) fn figures(peers: u32, batches: u32, choice: Choice, anomalies: bool)
         // `.sync:2` gives the child's input beside its output.
         figure("result of a round's execution", length(&working) + length(&reply), "input and output"),
     ]
+}
+
+/// What is carried of a budget: with the longest reason for which no round is begun.
+fn cost() -> Cost {
+    Cost { spent: u64::MAX, at_most: u64::MAX, since: TIME.to_owned(), cause: " ".repeat(CAUSE) }
 }
 
 fn fanout(peers: u32, batches: u32, choice: Choice) -> Fanout {

@@ -115,6 +115,8 @@ codes! {
     TooFewSamples = "SG052",
     /// a dead peer would be noticed too late
     DetectedTooLate = "SG053",
+    /// the budget holds no round
+    BudgetTooSmall = "SG054",
     /// a file that the spec names is not there
     FileMissing = "SG060",
     /// a link leads out of the project

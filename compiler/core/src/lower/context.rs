@@ -59,6 +59,7 @@ fn train(plan: &Plan, settings: &Settings) -> Rendering {
             "comment": format!("a training: {}", plan.summary),
             "steps": tasks(&plan.setup, Some("Segment")),
             "finish": tasks(&plan.finish, None),
+            "budget": settings.budget,
             "failure": {"kind": "fail", "name": "TrainingFailed"},
             "segment": {"arn": machine_placeholder("segment"), "timeout_s": SEGMENT_TIMEOUT},
             "child_retry": child_retry(),
@@ -66,13 +67,16 @@ fn train(plan: &Plan, settings: &Settings) -> Rendering {
     }
 }
 
-fn segment(plan: &Plan, _: &Settings) -> Rendering {
+fn segment(plan: &Plan, settings: &Settings) -> Rendering {
     Rendering {
         name: "segment".to_owned(),
         template: "machines/segment.asl.json",
         variables: json!({
             "comment": format!("as many rounds as one history holds: {}", plan.summary),
             "failure": {"kind": "fail", "name": "SegmentFailed"},
+            "budget": settings.budget,
+            "budget_error": ErrorKind::BudgetExceeded.name(),
+            "first": if settings.budget.is_some() { "Budget" } else { "Round" },
             "round": {"arn": machine_placeholder("round"), "timeout_s": ROUND_TIMEOUT},
             "child_retry": child_retry(),
         }),
@@ -178,6 +182,7 @@ impl Lowering<'_> {
             // What is known of the peers: how their work ended, or how their exchange did.
             "reports": if stage.view == view::FIRST { "$.reports" } else { "$.replicas" },
             "hand_over": self.hand_over(stage, timeout),
+            "budget": self.settings.budget,
         })
     }
 

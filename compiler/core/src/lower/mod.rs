@@ -24,6 +24,8 @@ pub struct Settings {
     pub max_attempts: u32,
     /// Times that one piece of work is handed over from call to call.
     pub hand_overs: u32,
+    /// What the training may cost, in nano-dollars.
+    pub budget: Option<u64>,
 }
 
 /// A state machine.

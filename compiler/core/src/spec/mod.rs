@@ -5,6 +5,7 @@
 
 mod aggregation;
 mod aws;
+mod budget;
 pub(crate) mod choice;
 mod data;
 pub(crate) mod decode;
@@ -28,6 +29,7 @@ pub(crate) mod yaml;
 mod tests;
 
 pub use aws::Aws;
+pub use budget::Budget;
 pub use data::{Data, Synthetic, Validation};
 pub use exchange::{Channel, Compression, Exchange, Synchrony};
 pub use fault_tolerance::{FaultTolerance, Retries};
@@ -92,6 +94,9 @@ pub struct Spec {
     /// What a deployment to AWS gets beside the functions.
     #[schemars(with = "Option<Aws>")]
     pub aws: Aws,
+    /// What a training may cost; absent for whatever it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
 }
 
 fn default_seed() -> u64 {
@@ -142,11 +147,10 @@ impl Spec {
             functions: Functions::read(&fields.take("functions"), &topology, &training, cx),
             fault_tolerance: FaultTolerance::read(&fields.take("fault_tolerance"), &topology, cx),
             aws: Aws::read(&fields.take("aws"), cx),
+            budget: fields.optional("budget", cx, Budget::read),
             training,
             topology,
         };
-        // A limit of cost comes with the deployment to AWS.
-        fields.not_built("budget", cx);
         fields.finish(cx);
         spec.model.check(&spec.data, cx);
         spec.exchange.check(&spec.training, cx);

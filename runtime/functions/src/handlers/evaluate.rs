@@ -5,7 +5,7 @@ use super::exchange::anomalies;
 use super::lineage::Made;
 use super::progress::{Measured, decide};
 use super::run::Run;
-use super::{Environment, fanout, invalid_event, retention};
+use super::{Environment, cost, fanout, invalid_event, retention};
 use crate::data::Batch;
 use crate::models::Replica;
 use crate::torch;
@@ -80,6 +80,7 @@ pub(super) async fn handle(
             fanout: fanout::of_round(&run, round + 1, &after)?,
         },
     };
+    let cost = cost::after(&run, &event, &before, &after)?;
     let metrics = RoundMetrics {
         round,
         epochs: after.epochs,
@@ -96,7 +97,7 @@ pub(super) async fn handle(
         replica: after.replica,
         stop: after.stop,
     };
-    Ok(EvaluateReply { next, metrics })
+    Ok(EvaluateReply { next, metrics, cost })
 }
 
 /// The replica that stands for all, where `holders` have one each.

@@ -31,7 +31,7 @@ pub(super) fn of_members(run: &Run, members: &[u32]) -> Result<Fanout, FunctionE
     Ok(Fanout::carried(members, choice))
 }
 
-fn too_many(run: &Run) -> FunctionError {
+pub(super) fn too_many(run: &Run) -> FunctionError {
     let message = format!(
         "{} peers of up to {} batches a round fit no execution's history: use larger batches, fewer peers or exchange.every: {{batches: k}}",
         run.training.peers,

@@ -10,6 +10,7 @@ mod aggregate;
 mod claims;
 #[cfg(feature = "torch")]
 mod combine;
+mod cost;
 mod environment;
 #[cfg(feature = "torch")]
 mod evaluate;

@@ -5,7 +5,7 @@
 
 use super::hand_over::Watch;
 use super::run::Run;
-use super::{Environment, fanout};
+use super::{Environment, cost, fanout};
 use crate::data::{self, Place, Prepared};
 use futures::StreamExt;
 use stepgrad_contract::events::{Action, HandedOver, Next, PrepareEvent, PrepareReply};
@@ -40,14 +40,17 @@ pub(super) async fn handle(
             return Ok(PrepareReply {
                 next: Next { round: 1, next: Action::Round, fanout: Fanout::Inline { members: Vec::new() } },
                 handed_over: Some(HandedOver { continuation, next: written }),
+                cost: cost::open(&training, event.began.as_ref())?,
             });
         }
     }
     // Last: where the manifest is, the batches are.
     environment.store.put_document(&keys::manifest(&event.run), &prepared.manifest).await?;
     let run = environment.run(&event.run).await?;
-    let fanout = fanout::of_round(&run, 1, &run.before(&environment.store, 1).await?)?;
-    Ok(PrepareReply { next: Next { round: 1, next: Action::Round, fanout }, handed_over: None })
+    let before = run.before(&environment.store, 1).await?;
+    let fanout = fanout::of_round(&run, 1, &before)?;
+    let cost = cost::begin(&run, event.began.as_ref(), &before)?;
+    Ok(PrepareReply { next: Next { round: 1, next: Action::Round, fanout }, handed_over: None, cost })
 }
 
 /// The data, read and shared out. What was fetched for it is gone then: the samples are kept in a file of their own.

@@ -68,6 +68,7 @@ pub(crate) fn training() -> Training {
             range_limit: 1_000,
         },
         rounds_per_segment: 5,
+        budget: None,
         retain_rounds: None,
         faults: None,
     }
