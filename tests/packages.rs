@@ -98,6 +98,21 @@ fn the_small_package_serves_what_needs_no_libtorch() {
     std::fs::write(folder.join("one/thesis.tex"), "").unwrap();
     assert!(package(folder, "one", &["--light-only"]).exits(2).stdout.contains("thesis.tex"));
 
+    // What is half of it, of another processor, or changed is no deployment; AWS is not asked.
+    let plan = |architecture: &str| {
+        let architecture = format!("functions.architecture={architecture}");
+        let arguments = ["plan", "train.yaml", "--package", "other", "--set", &architecture, "-o", "json"];
+        stepgrad(folder, &arguments).exits(2).stdout
+    };
+    let (own, foreign) = if ARCH == "aarch64" { ("arm64", "x86_64") } else { ("x86_64", "arm64") };
+    let half = plan(own);
+    assert!(half.contains("other holds no zip for") && half.contains("without --light-only"), "{half}");
+    assert!(plan(foreign).contains("package.json"));
+    let zip = read("other", "bootstrap-light.zip");
+    std::fs::write(folder.join("other/bootstrap-light.zip"), [&zip[..], b"!"].concat()).unwrap();
+    assert!(plan(own).contains("bootstrap-light.zip"));
+    std::fs::write(folder.join("other/bootstrap-light.zip"), zip).unwrap();
+
     let light = unzip(&folder.join("other/bootstrap-light.zip"), &folder.join("unzipped"));
     assert_eq!(light.metadata().unwrap().permissions().mode() & 0o777, 0o755);
     let beside = folder.join("binaries");

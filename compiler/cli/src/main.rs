@@ -17,7 +17,7 @@ use exit::Exit;
 use output::Format;
 use std::process::ExitCode;
 
-/// Compiles training topologies to AWS Step Functions, and runs the same machines on this computer.
+/// Compiles training topologies to AWS Step Functions, deploys them, and runs the same machines on this computer.
 #[derive(Debug, Parser)]
 #[command(name = "stepgrad", version, after_help = exit::HELP, arg_required_else_help = true)]
 struct Command {
@@ -38,7 +38,7 @@ enum Verb {
     Explain(verbs::explain::Args),
     /// Compile a spec to state machines.
     Compile(verbs::compile::Args),
-    /// Train on this computer.
+    /// Train on this computer, or on AWS.
     Run(verbs::run::Args),
     /// Show what deploy would do on AWS, and the limits that a training comes near to.
     Plan(verbs::plan::Args),

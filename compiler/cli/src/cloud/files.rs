@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use stepgrad_compiler::bundle::Bundle;
 use stepgrad_contract::training::Validation;
 use stepgrad_deploy::Files;
+use stepgrad_package::Architecture;
 
 /// How a zip begins.
 const ZIP: &[u8] = b"PK\x03\x04";
@@ -57,10 +58,10 @@ fn add(data: &mut BTreeMap<String, PathBuf>, root: &Path, source: &str) -> Resul
     Ok(())
 }
 
-/// The zip of each function: one for all, but for those that are named.
+/// The zip of each function: of a folder of packages the one of its kind, or one for all; but for those that are named.
 fn packages(bundle: &Bundle, given: &[String]) -> Result<BTreeMap<String, PathBuf>, Failure> {
     let handlers: Vec<&str> = bundle.index.functions.iter().map(|entry| entry.handler.as_str()).collect();
-    let (mut general, mut named) = (None, BTreeMap::new());
+    let (mut general, mut named) = (BTreeMap::new(), BTreeMap::new());
     for text in given {
         match text.split_once('=') {
             Some((name, path)) if handlers.contains(&name) => {
@@ -71,15 +72,39 @@ fn packages(bundle: &Bundle, given: &[String]) -> Result<BTreeMap<String, PathBu
                     format!("{name} is not a function of this training: it has {}", handlers.join(", "));
                 return Err(Failure::new(Exit::Usage, what));
             }
-            _ => general = Some(zip(text)?),
+            _ if Path::new(text).is_dir() => general = folder(bundle, Path::new(text))?,
+            _ => {
+                let path = zip(text)?;
+                general = handlers.iter().map(|handler| ((*handler).to_owned(), path.clone())).collect();
+            }
         }
     }
-    if let Some(path) = general {
-        for handler in handlers {
-            named.entry(handler.to_owned()).or_insert_with(|| path.clone());
-        }
+    general.extend(named);
+    Ok(general)
+}
+
+/// The zips that `functions package` left in `folder`, by function.
+fn folder(bundle: &Bundle, folder: &Path) -> Result<BTreeMap<String, PathBuf>, Failure> {
+    // All functions of a training are for one processor.
+    let architecture =
+        bundle.index.functions.first().and_then(|entry| Architecture::from_name(&entry.architecture));
+    let architecture = architecture
+        .ok_or_else(|| Failure::new(Exit::Invalid, "the bundle names no processor of Lambda's"))?;
+    let index = stepgrad_package::read(folder, architecture)?;
+    let mut zips = BTreeMap::new();
+    for entry in &bundle.index.functions {
+        let packaged = index.packages.get(entry.artefact.name());
+        let Some(packaged) = packaged.filter(|packaged| packaged.sha256.is_some()) else {
+            let what = format!(
+                "{} holds no zip for {}: run `stepgrad functions package` without --light-only and --image",
+                folder.display(),
+                entry.name
+            );
+            return Err(Failure::new(Exit::Usage, what));
+        };
+        zips.insert(entry.handler.clone(), folder.join(&packaged.file));
     }
-    Ok(named)
+    Ok(zips)
 }
 
 fn zip(path: &str) -> Result<PathBuf, Failure> {

@@ -60,8 +60,8 @@ impl AwsArgs {
 /// The packages that functions are made of.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PackageArgs {
-    /// The zip that functions are made of, with `bootstrap` at its root; or of one function alone, by its name.
-    #[arg(long = "package", value_name = "[FUNCTION=]ZIP", required = true)]
+    /// What `functions package` made; or a zip with `bootstrap` at its root, for all functions or, by its name, for one.
+    #[arg(long = "package", value_name = "FOLDER|[FUNCTION=]ZIP", required = true)]
     pub(crate) packages: Vec<String>,
 }
 
