@@ -1,4 +1,5 @@
-//! A training on AWS, from nothing to a trained model and back to nothing, against ministack, which runs the functions.
+//! A training on AWS, from nothing to a trained model and back to nothing, against ministack, which runs the packages of the
+//! functions; its data are read from the bucket.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -9,13 +10,13 @@
 use std::collections::BTreeSet;
 use stepgrad_tests::cloud::{Project, steps};
 use stepgrad_tests::ministack::Ministack;
-use stepgrad_tests::{small_spec, stepgrad};
+use stepgrad_tests::stepgrad;
 
 #[test]
 fn a_training_on_aws_ends_in_the_bytes_of_one_here_and_leaves_nothing() {
     let test = "a_training_on_aws_ends_in_the_bytes_of_one_here_and_leaves_nothing";
     let Some(server) = Ministack::start(test) else { return };
-    let project = Project::trained(&small_spec("peer_to_peer", "gradient_averaging", "{batches: 2}", 3));
+    let project = Project::packaged(test);
     let url = format!("http://{}", server.address);
 
     let early = project.run(&url, &["run", "--on", "aws"]).exits(2);

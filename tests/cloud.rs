@@ -1,7 +1,7 @@
 //! A project that is deployed: its spec, its data, the zip of its functions, and the verbs with the credentials of a
 //! stand-in for AWS.
 
-use crate::{Ended, binary, command, end, small_spec};
+use crate::{Ended, binary, command, end, skip, small_spec};
 use flate2::Crc;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -12,22 +12,48 @@ use tempfile::TempDir;
 /// A project in a folder of its own.
 #[derive(Debug)]
 pub struct Project {
-    /// Where `train.yaml` and `functions.zip` are.
+    /// Where `train.yaml` and the packages are.
     pub folder: TempDir,
+    package: &'static str,
 }
+
+/// The folder of what `functions package` makes.
+const PACKAGES: &str = "packages";
+/// A zip for all functions.
+const ZIP: &str = "functions.zip";
 
 impl Project {
     /// With data in a file, and a package that can be deployed but not called.
     #[must_use]
     pub fn new() -> Self {
-        let spec = small_spec("peer_to_peer", "gradient_averaging", "{batches: 2}", 3).replace(
-            "  format: synthetic\n  synthetic: {samples: 240, shape: [12], classes: 3}\n",
-            "  format: csv\n  source: data.csv\n",
-        );
-        let project = Self::of(&spec, b"#!/bin/sh\n");
-        let rows: String = (0..240).map(|row| format!("{},{},{}\n", row % 7, row % 5, row % 3)).collect();
-        std::fs::write(project.folder.path().join("data.csv"), format!("a,b,label\n{rows}")).unwrap();
+        let project = Self::of(&spec_of_a_file(), b"#!/bin/sh\n");
+        project.write_data();
         project
+    }
+
+    /// With data in a file, and the packages that `functions package` makes of the functions as they are built: for Lambda, if they
+    /// are such that it could run them, and otherwise, with `test` told as skipped in part, as one zip for this computer.
+    #[must_use]
+    pub fn packaged(test: &str) -> Self {
+        let processor = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+        let spec = format!("{}  architecture: {processor}\n", spec_of_a_file());
+        let mut project = Self::trained(&spec);
+        project.write_data();
+        let arguments = ["functions", "package", "train.yaml", "--out", PACKAGES, "-o", "json"];
+        let mut package = command(project.folder.path(), &arguments);
+        let made = end(package.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+        match made.code {
+            Some(0) => project.package = PACKAGES,
+            // Binaries of a newer system than Lambda's.
+            _ if made.stdout.contains("provided.al2023") => skip(test, made.stdout.trim()),
+            _ => panic!("{}{}", made.stdout, made.stderr),
+        }
+        project
+    }
+
+    fn write_data(&self) {
+        let rows: String = (0..240).map(|row| format!("{},{},{}\n", row % 7, row % 5, row % 3)).collect();
+        std::fs::write(self.folder.path().join("data.csv"), format!("a,b,label\n{rows}")).unwrap();
     }
 
     /// With this spec, and the functions as they are built.
@@ -41,8 +67,8 @@ impl Project {
     pub fn of(spec: &str, bootstrap: &[u8]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("train.yaml"), spec).unwrap();
-        std::fs::write(folder.path().join("functions.zip"), stored("bootstrap", bootstrap)).unwrap();
-        Self { folder }
+        std::fs::write(folder.path().join(ZIP), stored("bootstrap", bootstrap)).unwrap();
+        Self { folder, package: ZIP }
     }
 
     /// A verb about AWS at `url`.
@@ -51,7 +77,7 @@ impl Project {
         let (verb, more) = arguments.split_first().unwrap();
         let mut all = vec![*verb];
         match *verb {
-            "plan" | "deploy" => all.extend(["train.yaml", "--package", "functions.zip"]),
+            "plan" | "deploy" => all.extend(["train.yaml", "--package", self.package]),
             "destroy" | "run" => all.push("train.yaml"),
             _ => {}
         }
@@ -80,6 +106,13 @@ impl Default for Project {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn spec_of_a_file() -> String {
+    small_spec("peer_to_peer", "gradient_averaging", "{batches: 2}", 3).replace(
+        "  format: synthetic\n  synthetic: {samples: 240, shape: [12], classes: 3}\n",
+        "  format: csv\n  source: data.csv\n",
+    )
 }
 
 fn credentials(command: &mut Command, home: &Path) {
