@@ -24,6 +24,8 @@ pub enum Fate {
     LosesItsAnswer(fn()),
     /// It is answered in the server's place with this status, code and message.
     IsAnswered(u16, &'static str, String),
+    /// It is answered in the server's place with this document of JSON: of a service that the server does not have.
+    IsTold(String),
     /// The connection ends.
     BreaksOff,
 }
@@ -102,6 +104,15 @@ fn connection(
     let fate = decide(&request);
     match fate {
         Fate::BreaksOff => Ok(()),
+        Fate::IsTold(document) => {
+            heard(&request, 200);
+            let length = document.len();
+            let answer = format!(
+                "HTTP/1.1 200 -\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{document}"
+            );
+            client.write_all(answer.as_bytes())?;
+            client.shutdown(Shutdown::Both)
+        }
         Fate::IsAnswered(status, code, message) => {
             heard(&request, status);
             // Each protocol finds its own: JSON by the header, XML in the body.

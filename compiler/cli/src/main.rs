@@ -3,6 +3,7 @@
 
 mod cloud;
 mod compare;
+mod estimate;
 mod exit;
 mod failure;
 mod local;

@@ -9,6 +9,7 @@ use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::limits;
 use crate::lower::{self, LowerError, Settings, Templates};
 use crate::plan::{self, Plan};
+use crate::prices::US_EAST_1;
 use crate::spec::{Budget, Spec, Validation};
 use stepgrad_contract::Function;
 use stepgrad_contract::budget::dollars;
@@ -23,6 +24,8 @@ pub struct Compilation {
     pub bounds: Bounds,
     /// The files.
     pub bundle: Bundle,
+    /// What its calls and transitions cost.
+    pub(crate) rates: stepgrad_contract::budget::Budget,
 }
 
 /// Why a compilation failed.
@@ -57,14 +60,16 @@ pub fn compile(spec: &Spec, templates: &Templates) -> Result<Compilation, Compil
     let configured = configured(spec, &functions);
     let mut bounds = bound::bounds(&machines, size(spec), &configured, spec.functions.max_concurrency.value);
     bounds.choices.extend(robustness(spec));
-    let budget = cost::budget(spec, &functions, &machines);
+    let rates = cost::rates(spec, &functions, &machines);
+    let budget = spec.budget.is_some().then(|| rates.clone());
     let least =
         budget.as_ref().map(|budget| budget.least(&bounds.carriers, &cost::first(size(spec), &bounds)));
     bounds.choices.extend(least.zip(budget.as_ref()).map(|(least, budget)| {
         format!(
-            "a budget of {} USD: a training with one round is counted with {} USD before it begins",
+            "a budget of {} USD: a training with one round is counted with {} USD before it begins, at list prices of {}",
             dollars(budget.limit),
-            dollars(least)
+            dollars(least),
+            US_EAST_1.region
         )
     }));
     let mut findings = findings(spec, &configured, &bounds);
@@ -75,7 +80,7 @@ pub fn compile(spec: &Spec, templates: &Templates) -> Result<Compilation, Compil
     }
     let training = configuration(spec, &bounds, budget);
     let bundle = Bundle::new(spec, training, machines, &functions);
-    Ok(Compilation { plan, bounds, bundle })
+    Ok(Compilation { plan, bounds, bundle, rates })
 }
 
 fn configured(spec: &Spec, functions: &[Function]) -> Vec<Configured> {

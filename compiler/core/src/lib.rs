@@ -9,10 +9,12 @@ mod compile;
 mod configuration;
 mod cost;
 pub mod diagnostic;
+pub mod estimate;
 pub mod faults;
 pub mod limits;
 pub mod lower;
 pub mod plan;
+pub mod prices;
 pub mod spec;
 
 pub use compile::{Compilation, CompileError, compile};

@@ -105,6 +105,18 @@ impl Desired {
         Ok(Self { owned, resources, definitions: files.definitions, packages, data })
     }
 
+    /// Bytes that stay in S3 while it is deployed.
+    #[must_use]
+    pub fn stored_bytes(&self) -> u64 {
+        self.objects().iter().fold(0, |sum, object| sum.saturating_add(object.bytes))
+    }
+
+    /// Bytes of the packages of all functions, each with its own.
+    #[must_use]
+    pub fn code_bytes(&self) -> u64 {
+        self.packages.values().fold(0, |sum, package| sum.saturating_add(package.bytes))
+    }
+
     /// All objects, each once.
     pub(crate) fn objects(&self) -> Vec<&Upload> {
         let mut packages: Vec<&Upload> = self.packages.values().collect();

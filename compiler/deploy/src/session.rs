@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Times that a call is made at the most. Between them the SDK waits, longer each time, by a random share.
 const ATTEMPTS: u32 = 5;
+/// Likewise for a call of Service Quotas.
+const QUOTA_ATTEMPTS: u32 = 2;
 /// The longest wait between two attempts.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(5);
@@ -57,6 +59,7 @@ pub struct Session {
     pub(crate) iam: aws_sdk_iam::Client,
     pub(crate) lambda: aws_sdk_lambda::Client,
     pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
+    pub(crate) quotas: aws_sdk_servicequotas::Client,
     pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) states: aws_sdk_sfn::Client,
 }
@@ -86,12 +89,16 @@ impl Session {
         let s3 = aws_sdk_s3::config::Builder::from(&config)
             .force_path_style(config.endpoint_url().is_some())
             .build();
+        // Of what nothing depends on, few attempts are enough.
+        let few = retries().with_max_attempts(QUOTA_ATTEMPTS);
+        let quotas = aws_sdk_servicequotas::config::Builder::from(&config).retry_config(few).build();
         Ok(Self {
             place: Place { partition, region, account },
             caller,
             iam: aws_sdk_iam::Client::new(&config),
             lambda: aws_sdk_lambda::Client::new(&config),
             logs: aws_sdk_cloudwatchlogs::Client::new(&config),
+            quotas: aws_sdk_servicequotas::Client::from_conf(quotas),
             s3: aws_sdk_s3::Client::from_conf(s3),
             states: aws_sdk_sfn::Client::new(&config),
         })

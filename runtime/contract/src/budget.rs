@@ -118,6 +118,16 @@ impl Budget {
         self.begin(carriers, String::new(), first).at_most
     }
 
+    /// What a whole training costs at the most: its set-up, each of these rounds so often, its end, and the executions of
+    /// `segment` that its rounds are in. The loads are those of rounds after the first which open no segment.
+    #[must_use]
+    pub fn most(&self, carriers: &Carriers, rounds: &[(Load, u64)], segments: u64) -> u64 {
+        let around = self.train_events.div_ceil(2).saturating_mul(self.transition);
+        let fixed = self.calls([(Function::Prepare, 1), (Function::Initialise, 1), (Function::Finish, 1)]);
+        let all = rounds.iter().map(|(load, times)| self.worst(carriers, load).saturating_mul(*times));
+        all.fold(fixed.saturating_add(around.saturating_mul(segments)), u64::saturating_add)
+    }
+
     fn told(&self, cost: Cost, open: u64, carriers: &Carriers, next: Option<&Load>) -> Cost {
         let round = next.map_or(0, |next| self.worst(carriers, next));
         let to_come = open.saturating_add(round).saturating_add(self.calls([(Function::Finish, 1)]));
@@ -314,6 +324,18 @@ mod tests {
         };
         let executions = 2 + 2 + 1;
         assert_eq!(budget(0).worst(&CARRIERS, &children), worst + executions * 38 / 2 * 25_000);
+    }
+
+    #[test]
+    fn a_whole_training_is_never_counted_with_less_than_its_rounds_one_by_one() {
+        let (budget, load) =
+            (budget(0), |round: u32, opens_segment| Load { opens_segment, ..load(round, &[3, 2]) });
+        let one_by_one: u64 =
+            (1..=7).map(|round| budget.worst(&CARRIERS, &load(round, [1, 4, 7].contains(&round)))).sum();
+        let end = budget.calls([(Function::Finish, 1)]);
+        let most = budget.most(&CARRIERS, &[(load(2, false), 7)], 3);
+        // `initialise` has no rate here; a segment's events are halved by themselves.
+        assert!((one_by_one + end..=one_by_one + end + 3 * 25_000).contains(&most), "{one_by_one} {most}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) fn of(bundle: &Bundle, root: &Path, packages: &[String]) -> Result<Fi
 }
 
 /// The data that the spec names below `root`, by paths of the spec.
-pub(super) fn data(bundle: &Bundle, root: &Path) -> Result<BTreeMap<String, PathBuf>, Failure> {
+pub(crate) fn data(bundle: &Bundle, root: &Path) -> Result<BTreeMap<String, PathBuf>, Failure> {
     let mut data = BTreeMap::new();
     let held_out = match &bundle.training.data.validation {
         Some(Validation::Source(source)) => Some(source),

@@ -2,11 +2,14 @@
 
 mod files;
 mod known;
+mod quotas;
 mod show;
 mod told;
 pub(crate) mod training;
 
+pub(crate) use files::data;
 pub(crate) use known::{Known, KnownArgs, of_spec};
+pub(crate) use quotas::Quotas;
 pub(crate) use show::{json, sum, text};
 pub(crate) use told::Told;
 
@@ -91,6 +94,8 @@ pub(crate) struct Site {
     pub(crate) compiled: Compilation,
     /// What is to be there.
     pub(crate) desired: Desired,
+    /// The folder that the spec's paths start from.
+    pub(crate) root: PathBuf,
 }
 
 impl Site {
@@ -108,7 +113,7 @@ impl Site {
         let files = files::of(&compiled.bundle, &root, &packages.packages)?;
         let session = aws.session().await?;
         let desired = Desired::new(&session, &compiled.bundle.resources, files).await.map_err(failure)?;
-        Ok(Self { session, compiled, desired })
+        Ok(Self { session, compiled, desired, root })
     }
 }
 

@@ -4,7 +4,7 @@
 pub(crate) mod bootstrap;
 pub(crate) mod costs;
 mod firings;
-mod functions;
+pub(crate) mod functions;
 mod interrupts;
 mod journal;
 mod logs;

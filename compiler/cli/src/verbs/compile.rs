@@ -1,5 +1,7 @@
 //! `stepgrad compile SPEC`: the bundle of a spec, as files or to stdout.
 
+use crate::cloud;
+use crate::estimate::{self, Costs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{self, Format};
@@ -26,9 +28,11 @@ pub(crate) struct Args {
     /// The fault file that `--to fis` is about.
     #[arg(long, value_name = "FILE")]
     faults: Option<PathBuf>,
-    /// Show every limit's worst case, what was chosen and why.
+    /// Show what a run does and costs, every limit's worst case, what was chosen and why.
     #[arg(long)]
     explain: bool,
+    #[command(flatten)]
+    costs: estimate::CostArgs,
 }
 
 /// A language beside the bundle's own.
@@ -57,6 +61,8 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
         let missing = aws::findings(&loaded.spec, &compiled.bundle.resources);
         loaded.warn_of_aws(missing, format);
     }
+    // The data is not read for it: a spec is compiled where its data is not.
+    let costs = cloud::block_on(Costs::of(&args.costs, &compiled, None))?;
     let to_stdout = args.out == Path::new("-");
     if to_stdout {
         output::data(&format!("{:#}\n", document(&compiled.bundle)?));
@@ -67,11 +73,13 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
         let files: Vec<_> = compiled.bundle.files.keys().collect();
         output::json(&json!({
             "version": 1, "out": args.out, "files": files, "bounds": compiled.bounds,
+            "cost": estimate::json(&costs),
             "diagnostics": loaded.findings(), "faults": translated,
         }));
         return Ok(());
     }
     if args.explain {
+        output::say(&estimate::text(&costs));
         output::say(&bounds::text(&compiled.bounds));
     }
     if !to_stdout {

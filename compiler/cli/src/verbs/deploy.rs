@@ -1,6 +1,6 @@
 //! `stepgrad deploy SPEC`: makes on AWS what the spec compiles to. Run again, it does what is left, or nothing.
 
-use crate::cloud::{self, AwsArgs, PackageArgs, Site, Told};
+use crate::cloud::{self, AwsArgs, PackageArgs, Quotas, Site, Told};
 use crate::failure::Failure;
 use crate::output::{self, Format};
 use crate::project::SpecArgs;
@@ -24,8 +24,13 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
         let Site { session, desired, .. } = &site;
         let plan = Plan::make(session, desired).await.map_err(cloud::failure)?;
         plan.refuse_foreign().map_err(cloud::failure)?;
+        let quotas = Quotas::of(&site).await;
+        quotas.hold()?;
         let quiet = format == Format::Json;
         if !quiet {
+            for warning in quotas.warnings() {
+                output::say(&format!("warning: {warning}"));
+            }
             output::say(&cloud::sum(&plan));
         }
         let told = Told::new(quiet);
@@ -35,6 +40,7 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
         if quiet {
             let mut document = cloud::json(session, &desired.owned, &plan);
             document["start"] = json!(deployed.start);
+            document["quotas"] = quotas.json();
             output::json(&document);
         } else {
             output::data(&format!("{}\n", deployed.start));

@@ -1,6 +1,7 @@
-//! `stepgrad plan SPEC`: what `deploy` would do, and what a training may cost at the most. Changes nothing.
+//! `stepgrad plan SPEC`: what `deploy` would do, what a run will do and cost, and what the account has to allow. Changes nothing.
 
-use crate::cloud::{self, AwsArgs, PackageArgs, Site};
+use crate::cloud::{self, AwsArgs, PackageArgs, Quotas, Site};
+use crate::estimate::{self, Costs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{self, Format};
@@ -16,6 +17,8 @@ pub(crate) struct Args {
     spec: SpecArgs,
     #[command(flatten)]
     packages: PackageArgs,
+    #[command(flatten)]
+    costs: estimate::CostArgs,
     /// Exit with 7 where `deploy` would change something.
     #[arg(long)]
     detailed_exitcode: bool,
@@ -28,12 +31,17 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
         let site = Site::open(&args.spec, &args.aws, &args.packages, format).await?;
         let plan = Plan::make(&site.session, &site.desired).await.map_err(cloud::failure)?;
         let bounds = &site.compiled.bounds;
+        let costs = Costs::of(&args.costs, &site.compiled, Some(&site.root)).await?;
+        let costs = costs.deployed(&site.session.place.region, site.desired.stored_bytes());
+        let quotas = Quotas::of(&site).await;
         if format == Format::Json {
             let mut document = cloud::json(&site.session, &site.desired.owned, &plan);
             let figures = bounds.figures.iter().map(|figure| {
                 json!({"what": figure.what, "worst": figure.worst, "limit": figure.limit, "unit": figure.unit})
             });
             document["limits"] = figures.collect();
+            document["cost"] = estimate::json(&costs);
+            document["quotas"] = quotas.json();
             output::json(&document);
         } else {
             let place = &site.session.place;
@@ -42,7 +50,8 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
                 site.compiled.bundle.index.name, place.account, place.region
             ));
             output::data(&cloud::text(&plan.steps));
-            output::data(&format!("\n{}\n\n{}", cloud::sum(&plan), bounds::text(bounds)));
+            output::data(&format!("\n{}\n\n{}\n", cloud::sum(&plan), estimate::text(&costs)));
+            output::data(&format!("{}\n{}", quotas.text(), bounds::text(bounds)));
         }
         Ok(plan)
     })?;

@@ -9,6 +9,7 @@ pub(crate) mod detection;
 pub mod history;
 pub mod lambda;
 pub mod payload;
+pub mod quotas;
 
 pub use attempts::most_retries;
 pub(crate) use attempts::retries_of;
@@ -69,6 +70,9 @@ pub struct Bounds {
     /// How the fan-out of this size is carried; `None` where no way fits.
     #[serde(skip)]
     pub carried: Option<Choice>,
+    /// What a round has at work at once.
+    #[serde(skip)]
+    pub at_once: concurrency::AtOnce,
 }
 
 /// The bounds of `machines` for a training of `size` whose functions are configured as `functions`.
@@ -100,13 +104,14 @@ pub fn bounds(
     figures.push(concurrency::figure(machines));
     figures.extend(lambda::figures(functions));
     let mut choices = choices(&carriers, size, batches, carried, rounds_per_segment);
-    choices.push(concurrency::choice(size.peers, batches, carried, max_concurrency));
+    let at_once = concurrency::AtOnce::of(size.peers, batches, carried);
+    choices.push(concurrency::choice(at_once, max_concurrency));
     let detection_s = detection::seconds(machines, size.peers, batches, carried);
     choices.push(format!(
         "a dead peer is noticed after at most {detection_s} s: every call of it times out in all its attempts{}",
         if size.batches.is_none() { format!("; for up to {batches} batches of a peer") } else { String::new() }
     ));
-    Bounds { carriers, rounds_per_segment, figures, choices, detection_s, carried }
+    Bounds { carriers, rounds_per_segment, figures, choices, detection_s, carried, at_once }
 }
 
 /// Whether a state calls a function.
