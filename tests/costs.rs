@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use stepgrad_tests::cloud::Project;
 use stepgrad_tests::ministack::Ministack;
 use stepgrad_tests::proxy::{Fate, Proxy};
-use stepgrad_tests::{small_spec, stepgrad};
+use stepgrad_tests::{root, small_spec, stepgrad};
 
 /// What is counted of a run, as the one document and the other has it.
 fn counts(document: &Value) -> [u64; 4] {
@@ -114,6 +114,14 @@ fn a_run_that_is_not_like_the_one_to_come_is_refused() {
     let longer = like("training.epochs=30").exits(0).json();
     assert_eq!(longer["cost"]["run"]["rounds"], 10);
     let _ = stepgrad(folder.path(), &["compile", "train.yaml", "--like", "none-of-these"]).exits(2);
+    // Of a run on AWS there is the history, and the logs are elsewhere.
+    let logs = folder.path().join("runs").join(run["run"].as_str().unwrap()).join("logs");
+    std::fs::remove_dir_all(logs).unwrap();
+    let cost = like("training.epochs=3").exits(0).json()["cost"].clone();
+    assert!(cost["run"]["s3"].is_null() && cost["time"] == "measured", "{cost}");
+    let seconds = cost["measured"]["seconds"].as_object().unwrap();
+    assert_eq!(seconds.keys().count(), sorted(&cost["run"]["calls"]).len(), "{cost}");
+    assert!(seconds.values().all(|seconds| seconds.as_f64().unwrap() > 0.0), "{cost}");
 }
 
 #[test]
@@ -260,4 +268,40 @@ fn an_account_that_does_not_tell_its_quotas_is_deployed_to_all_the_same() {
     assert_eq!(*asked.lock().unwrap(), 4 + 8);
     let url = format!("http://{}", server.address);
     let _ = project.run(&url, &["destroy", "-y"]).exits(0);
+}
+
+/// The example of `docs/aws.md`, as `plan` writes it.
+#[test]
+fn the_example_of_the_page_is_what_plan_says() {
+    const BEGIN: &str = "<!-- what `plan` says of examples/digits.yaml: UPDATE_DOCS=1 cargo test -p stepgrad-tests --test costs -->\n";
+    const END: &str = "<!-- end -->\n";
+    let Some(server) = Ministack::start("the_example_of_the_page_is_what_plan_says") else { return };
+    let project = Project::new();
+    let (spec, url) = (root().join("examples/digits.yaml"), format!("http://{}", server.address));
+    let spec = spec.to_str().unwrap();
+    let arguments = ["plan", spec, "--package", "functions.zip", "--endpoint-url", &url];
+    let mut command = stepgrad_tests::command(project.folder.path(), &arguments);
+    let command = command
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test");
+    let said = stepgrad_tests::Ended::from(command.output().unwrap()).exits(0).stdout;
+    let from = said.lines().skip_while(|line| !line.trim_start().starts_with("if nothing fails"));
+    // What is stored depends on the packages.
+    let lines = from.take_while(|line| !line.starts_with("- while it is deployed"));
+    let example: String = lines.map(|line| format!("{}\n", line.trim_end())).collect();
+    assert!(example.contains("state transitions") && example.contains("prices: "), "{said}");
+    let path = root().join("docs/aws.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = page.split_once(BEGIN).unwrap();
+    let (_, after) = rest.split_once(END).unwrap();
+    let wanted = format!("{before}{BEGIN}```\n{example}```\n{END}{after}");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &wanted).unwrap();
+    } else {
+        assert!(
+            page == wanted,
+            "docs/aws.md is out of date: UPDATE_DOCS=1 cargo test -p stepgrad-tests --test costs"
+        );
+    }
 }

@@ -23,7 +23,7 @@ pub(crate) const INITIALISATION_S: u32 = 10;
 pub(crate) fn rates(spec: &Spec, functions: &[Function], machines: &[Machine]) -> Budget {
     let rate = |function: &Function| (*function, rate(spec, *function, machines));
     Budget {
-        limit: spec.budget.as_ref().map_or(u64::MAX, |budget| budget.limit()),
+        limit: spec.budget.as_ref().map_or(u64::MAX, crate::spec::Budget::limit),
         request: PRICES.request,
         transition: PRICES.transition,
         segment_events: history::of_one("segment", machines),

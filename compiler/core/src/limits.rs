@@ -14,3 +14,5 @@ pub const INLINE_MAP_CONCURRENCY: u32 = 40;
 pub const FUNCTION_TIMEOUT_S: u32 = 900;
 /// MB that a function may have at the most (same page).
 pub const FUNCTION_MEMORY_MB: u32 = 10_240;
+/// Characters of a role's inline policies, without white space (IAM User Guide, "IAM and AWS STS quotas").
+pub const ROLE_POLICY_CHARACTERS: u32 = 10_240;

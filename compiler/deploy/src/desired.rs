@@ -5,7 +5,7 @@ use crate::session::Session;
 use crate::things::object::Upload;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use stepgrad_compiler::aws::{Resources, names};
+use stepgrad_compiler::aws::{Resources, Role, names};
 
 /// By what a deployment's things are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +115,14 @@ impl Desired {
     #[must_use]
     pub fn code_bytes(&self) -> u64 {
         self.packages.values().fold(0, |sum, package| sum.saturating_add(package.bytes))
+    }
+
+    /// The role with the longest policy, and its characters as IAM counts them.
+    #[must_use]
+    pub fn longest_policy(&self) -> Option<(&str, u64)> {
+        let length = |role: &Role| serde_json::to_string(&role.policy).map_or(0, |text| text.len() as u64);
+        let lengths = self.resources.roles.iter().map(|role| (role.name.as_str(), length(role)));
+        lengths.max_by_key(|(_, length)| *length)
     }
 
     /// All objects, each once.

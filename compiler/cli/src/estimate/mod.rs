@@ -25,6 +25,13 @@ pub(crate) struct CostArgs {
     runs: PathBuf,
 }
 
+impl CostArgs {
+    /// Whether somebody wants to know.
+    pub(crate) const fn is_given(&self) -> bool {
+        self.like.is_some()
+    }
+}
+
 /// What is known of the cost of a run.
 #[derive(Debug)]
 pub(crate) struct Costs {

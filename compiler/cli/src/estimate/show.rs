@@ -126,19 +126,31 @@ pub(crate) fn text(costs: &Costs) -> String {
         worst.invocations.to_string(),
     );
     let limit = if measured.is_some() { "" } else { "≤ " };
+    let time_of = |counts: &Counts| format!("{limit}{:.1}", gb_seconds(counts, &seconds, &costs.memory));
+    let most = worst.mb_seconds.div_ceil(1_024);
+    row("GB-seconds of functions", time_of(epoch), time_of(run), format!("{most}.0"));
     let time = |cost: Cost| format!("{limit}{}", dollars(cost.time));
     row("USD for transitions", dollars(of_epoch.transitions), dollars(of_run.transitions), none());
     row("USD for requests of functions", dollars(of_epoch.requests), dollars(of_run.requests), none());
     row("USD for time of functions", time(of_epoch), time(of_run), none());
-    let sum = |cost: Cost| format!("{limit}{}", dollars(cost.total()));
-    row("USD for these", sum(of_epoch), sum(of_run), dollars(worst.cost));
+    let beside = |counts: &Counts| measured.and_then(|measured| Traffic::of(counts, &measured.moved));
+    let (beside_epoch, beside_run) = (beside(epoch).map(Traffic::cost), beside(run).map(Traffic::cost));
+    if let (Some(epoch), Some(run)) = (beside_epoch, beside_run) {
+        row("USD for requests to S3", dollars(epoch.0), dollars(run.0), none());
+        row("USD for logs", dollars(epoch.1), dollars(run.1), none());
+    }
+    let sum = |cost: Cost, beside: Option<(u64, u64)>| {
+        let (s3, logs) = beside.unwrap_or_default();
+        format!("{limit}{}", dollars(cost.total().saturating_add(s3).saturating_add(logs)))
+    };
+    row("USD for these", sum(of_epoch, beside_epoch), sum(of_run, beside_run), dollars(worst.cost));
     for column in 1..4 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
     let calls: Vec<_> = run.calls.iter().map(|(function, calls)| format!("{function} {calls}")).collect();
-    let mut lines = vec![
+    let lines = [
         format!("calls of a run: {}", calls.join(", ")),
         format!("batches: from {source}; a run that makes all its epochs, one that stops early costs less"),
         match measured {
@@ -149,7 +161,6 @@ pub(crate) fn text(costs: &Costs) -> String {
         moved(run, measured),
         prices,
     ];
-    lines.retain(|line| !line.is_empty());
     let lines: String = lines.into_iter().map(|line| format!("- {line}\n")).collect();
     format!("{}\n\n{lines}{}", table.trim_fmt(), stored(costs))
 }
@@ -165,15 +176,12 @@ fn moved(run: &Counts, measured: Option<&Measured>) -> String {
             measured.run
         );
     };
-    let (s3, logs) = traffic.cost();
     format!(
-        "beside them, by run {}: {:.0} reads and {:.0} writes of S3, {} USD, and {:.1} MB of logs, {} USD; not counted: metrics, traces, keys and traffic",
-        measured.run,
+        "S3 and logs: {:.0} reads, {:.0} writes and {:.1} MB of logs, as calls of run {} moved on average, and not part of what is at the most; not counted: metrics, traces, keys and traffic",
         traffic.reads.ceil(),
         traffic.writes.ceil(),
-        dollars(s3),
         traffic.log_bytes / 1_048_576.0,
-        dollars(logs),
+        measured.run,
     )
 }
 
@@ -215,6 +223,7 @@ pub(crate) fn json(costs: &Costs) -> Value {
     let part = |counts: &Counts| {
         let cost = estimate.cost(counts, &seconds);
         let traffic = measured.and_then(|measured| Traffic::of(counts, &measured.moved));
+        let beside = traffic.map(Traffic::cost).map_or(0, |(s3, logs)| s3.saturating_add(logs));
         json!({
             "transitions": counts.transitions,
             "executions": counts.executions,
@@ -225,12 +234,12 @@ pub(crate) fn json(costs: &Costs) -> Value {
                 "transitions": usd(cost.transitions),
                 "requests": usd(cost.requests),
                 "time": usd(cost.time),
-                "total": usd(cost.total()),
+                "s3": traffic.map(|traffic| usd(traffic.cost().0)),
+                "logs": traffic.map(|traffic| usd(traffic.cost().1)),
+                "total": usd(cost.total().saturating_add(beside)),
             },
-            "s3": traffic.map(|traffic| json!({
-                "reads": traffic.reads.ceil(), "writes": traffic.writes.ceil(), "usd": usd(traffic.cost().0),
-            })),
-            "logs": traffic.map(|traffic| json!({"bytes": traffic.log_bytes.ceil(), "usd": usd(traffic.cost().1)})),
+            "s3": traffic.map(|traffic| json!({"reads": traffic.reads.ceil(), "writes": traffic.writes.ceil()})),
+            "log_bytes": traffic.map(|traffic| traffic.log_bytes.ceil()),
         })
     };
     let (mut run, mut epoch) = (part(&estimate.run), part(&estimate.epoch.counts));

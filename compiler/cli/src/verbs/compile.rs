@@ -62,7 +62,8 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
         loaded.warn_of_aws(missing, format);
     }
     // The data is not read for it: a spec is compiled where its data is not.
-    let costs = cloud::block_on(Costs::of(&args.costs, &compiled, None))?;
+    let told = args.explain || format == Format::Json || args.costs.is_given();
+    let costs = told.then(|| cloud::block_on(Costs::of(&args.costs, &compiled, None))).transpose()?;
     let to_stdout = args.out == Path::new("-");
     if to_stdout {
         output::data(&format!("{:#}\n", document(&compiled.bundle)?));
@@ -73,13 +74,13 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
         let files: Vec<_> = compiled.bundle.files.keys().collect();
         output::json(&json!({
             "version": 1, "out": args.out, "files": files, "bounds": compiled.bounds,
-            "cost": estimate::json(&costs),
+            "cost": costs.as_ref().map(estimate::json),
             "diagnostics": loaded.findings(), "faults": translated,
         }));
         return Ok(());
     }
     if args.explain {
-        output::say(&estimate::text(&costs));
+        output::say(&costs.as_ref().map(estimate::text).unwrap_or_default());
         output::say(&bounds::text(&compiled.bounds));
     }
     if !to_stdout {

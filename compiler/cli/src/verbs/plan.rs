@@ -8,6 +8,8 @@ use crate::output::{self, Format};
 use crate::project::SpecArgs;
 use crate::show::bounds;
 use serde_json::json;
+use stepgrad_compiler::bound::Figure;
+use stepgrad_compiler::limits;
 use stepgrad_deploy::Plan;
 
 /// What it takes.
@@ -30,7 +32,14 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
     let plan = cloud::block_on(async {
         let site = Site::open(&args.spec, &args.aws, &args.packages, format).await?;
         let plan = Plan::make(&site.session, &site.desired).await.map_err(cloud::failure)?;
-        let bounds = &site.compiled.bounds;
+        let mut bounds = site.compiled.bounds.clone();
+        bounds.figures.extend(site.desired.longest_policy().map(|(role, length)| Figure {
+            what: "longest policy of a role".to_owned(),
+            worst: length,
+            limit: limits::ROLE_POLICY_CHARACTERS.into(),
+            unit: "characters",
+            because: role.to_owned(),
+        }));
         let costs = Costs::of(&args.costs, &site.compiled, Some(&site.root)).await?;
         let costs = costs.deployed(&site.session.place.region, site.desired.stored_bytes());
         let quotas = Quotas::of(&site).await;
@@ -51,7 +60,7 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
             ));
             output::data(&cloud::text(&plan.steps));
             output::data(&format!("\n{}\n\n{}\n", cloud::sum(&plan), estimate::text(&costs)));
-            output::data(&format!("{}\n{}", quotas.text(), bounds::text(bounds)));
+            output::data(&format!("{}\n{}", quotas.text(), bounds::text(&bounds)));
         }
         Ok(plan)
     })?;

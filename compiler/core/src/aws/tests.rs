@@ -77,7 +77,7 @@ fn names_fit_what_aws_allows() {
         for role in &resources.roles {
             // IAM User Guide, "IAM and AWS STS quotas": inline policies of a role, without white space.
             let size = serde_json::to_string(&role.policy).unwrap().len();
-            assert!(size <= 10_240, "{}: {size}", role.name);
+            assert!(size <= crate::limits::ROLE_POLICY_CHARACTERS as usize, "{}: {size}", role.name);
             assert!(serde_json::to_string(&role.trust).unwrap().len() <= 2_048);
             let sids: BTreeSet<_> = role.policy.statement.iter().map(|statement| &statement.sid).collect();
             assert_eq!(sids.len(), role.policy.statement.len());

@@ -154,6 +154,12 @@ fn a_small_run_comes_to_what_a_person_counts() {
 }
 
 #[test]
+fn the_figures_of_a_small_run_stay_what_they_are() {
+    let found = estimated(&small(3, 240, 16, "{batches: 2}", 3).text());
+    insta::assert_snapshot!("small", serde_json::to_string_pretty(&found).unwrap());
+}
+
+#[test]
 fn turns_of_a_loop_all_cost_the_same() {
     let compiled = compiled(&small(2, 40, 8, "epoch", 3).text());
     let mut walker = Walker::new(&compiled.bundle.machines);
