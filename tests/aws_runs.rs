@@ -32,6 +32,22 @@ fn runs_are_listed_read_elsewhere_and_stopped() {
     let none = project.run(&url, &["runs", "list", "train.yaml", "--on", "aws"]).exits(0).json();
     assert_eq!(none["runs"], serde_json::json!([]));
     let _ = project.run(&url, &["deploy"]).exits(0);
+    // What would run is what is deployed, and so a spec that says something else is not started with it.
+    for (set, told) in [
+        (
+            "functions.gradient.memory_mb=4000",
+            "MB of memory of stepgrad-small-gradient (2048 there, 4000 here)",
+        ),
+        (
+            "fault_tolerance.retries.max_attempts=9",
+            "definition of round (another there, as in the bundle here)",
+        ),
+        ("budget.usd=50", "definition of segment (another there, as in the bundle here)"),
+    ] {
+        let refused = project.run(&url, &["run", "--on", "aws", "--set", set]).exits(2);
+        assert!(refused.stdout.contains(told), "{set}: {}", refused.stdout);
+        assert!(refused.stdout.contains("run `stepgrad deploy` first"), "{set}: {}", refused.stdout);
+    }
     let ended = project.run(&url, &["run", "--on", "aws"]);
     assert_eq!(ended.code, Some(0), "{}\n{}\n{}", ended.stdout, ended.stderr, server.log());
     let ended = ended.json();
@@ -73,6 +89,15 @@ fn runs_are_listed_read_elsewhere_and_stopped() {
     });
     let status = project.run(&url, &["status", &second]).exits(0).json();
     assert_eq!(status["status"], "RUNNING");
+    // A deployment that would take something from it is none: a role's rights are not versioned.
+    let other = ["deploy", "--set", "training.optimizer.sgd.momentum=0"];
+    let refused = project.run(&url, &other).exits(5);
+    assert!(
+        refused.stdout.contains(&format!("`stepgrad stop`: {second}"))
+            && refused.stdout.contains("role stepgrad-small-"),
+        "{}",
+        refused.stdout
+    );
     let _ = project.run(&url, &["stop", &second]).exits(0);
     let followed = end(follower).exits(4).json();
     assert_eq!((&followed["run"], &followed["status"]), (&second.as_str().into(), &"ABORTED".into()));

@@ -96,7 +96,13 @@ fn main() -> ExitCode {
         Verb::Completions(args) => verbs::completions::run::<Command>(&args),
     };
     match result {
-        Ok(()) => Exit::Ok.into(),
+        Ok(()) => match output::lost() {
+            Some(why) => {
+                output::say(&format!("error: what the command gave could not be written: {why}"));
+                Exit::Internal.into()
+            }
+            None => Exit::Ok.into(),
+        },
         Err(failure) => {
             if !failure.message.is_empty() {
                 if command.output == Format::Json {

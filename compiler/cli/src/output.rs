@@ -2,7 +2,11 @@
 #![expect(clippy::disallowed_methods, reason = "the command's own environment")]
 
 use serde_json::Value;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
+
+/// Why data could not be written, where they could not.
+static LOST: OnceLock<String> = OnceLock::new();
 
 /// How results are given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -14,11 +18,20 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Writes data to stdout. A closed pipe ends the output, not the command.
+/// Writes data to stdout. A closed pipe ends the output, not the command: a reader that went away (`| head`) has what it
+/// wanted. Anything else is what [`lost`] tells when the command ends.
 pub(crate) fn data(text: &str) {
     let mut stdout = std::io::stdout().lock();
-    // A reader that went away (`| head`) has what it wanted.
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        let _ = LOST.set(error.to_string());
+    }
+}
+
+/// Why some of the data did not get to stdout.
+pub(crate) fn lost() -> Option<&'static str> {
+    LOST.get().map(String::as_str)
 }
 
 /// Writes one JSON document as a line.

@@ -25,7 +25,7 @@ pub struct Deployed {
 /// Carries a plan out.
 ///
 /// # Errors
-/// [`Error::Foreign`], before anything is changed; or where a call fails, after which the same deployment goes on where
+/// [`Error::Foreign`] and [`Error::UnderWay`], before anything is changed; or where a call fails, after which the same deployment goes on where
 /// this one ended.
 pub async fn deploy(
     session: &Session,
@@ -34,6 +34,7 @@ pub async fn deploy(
     watch: &dyn Watch,
 ) -> Result<Deployed, Error> {
     plan.refuse_foreign()?;
+    plan.refuse_runs_under_way(session, desired).await?;
     let deployment = Deployment { session, desired, plan, watch };
     deployment.bucket().await?;
     deployment.objects().await?;
@@ -226,21 +227,20 @@ impl Deployment<'_> {
     /// Removes what is no longer wanted, when nothing uses it any more.
     async fn unwanted(&self) -> Result<(), Error> {
         for step in self.plan.steps.iter().filter(|step| step.action == Action::Delete) {
-            self.told(step, remove(self.session, step)).await?;
+            self.told(step, remove(self.session, &self.desired.owned.bucket, step)).await?;
         }
         Ok(())
     }
 }
 
-/// Removes one thing that is no bucket; that it is gone already is fine.
-pub(crate) async fn remove(session: &Session, step: &Step) -> Result<(), Error> {
+/// Removes one thing, an object from the deployment's `bucket`; that it is gone already is fine.
+pub(crate) async fn remove(session: &Session, bucket: &str, step: &Step) -> Result<(), Error> {
     match step.kind {
         Kind::StateMachine => state_machine::delete(session, &step.name).await,
         Kind::Function => function::delete(session, &step.name).await,
         Kind::Role => role::delete(session, &step.name).await,
         Kind::LogGroup => log_group::delete(session, &step.name).await,
         Kind::Bucket => bucket::delete(session, &step.name).await.map(drop),
-        // Objects go with their bucket.
-        Kind::Object => Ok(()),
+        Kind::Object => object::Bucket { session, name: bucket }.delete(&step.name).await,
     }
 }

@@ -16,6 +16,8 @@ pub struct Owned {
     pub tags: BTreeMap<String, String>,
     /// The bucket's name.
     pub bucket: String,
+    /// How the names of its roles end: those are the same in all regions.
+    pub role_ending: String,
 }
 
 impl Owned {
@@ -27,6 +29,7 @@ impl Owned {
             prefix: format!("{}-", resources.prefix),
             tags: resources.tags.clone(),
             bucket: names::bucket(&resources.prefix, &place.account, &place.region),
+            role_ending: names::role_ending(&place.region),
         }
     }
 }

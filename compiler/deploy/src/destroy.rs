@@ -54,10 +54,15 @@ impl Remains {
 ///
 /// # Errors
 /// Where a call fails, after which another `destroy` removes the rest.
-pub async fn destroy(session: &Session, remains: &Remains, watch: &dyn Watch) -> Result<(), Error> {
+pub async fn destroy(
+    session: &Session,
+    owned: &Owned,
+    remains: &Remains,
+    watch: &dyn Watch,
+) -> Result<(), Error> {
     for step in &remains.steps {
         watch.begins(step);
-        remove(session, step).await?;
+        remove(session, &owned.bucket, step).await?;
         watch.done(step);
     }
     Ok(())

@@ -58,6 +58,21 @@ pub enum Action {
     Foreign,
 }
 
+impl Action {
+    /// For people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "made",
+            Self::Change => "changed",
+            Self::Replace => "replaced",
+            Self::Delete => "deleted",
+            Self::Leave => "left",
+            Self::Foreign => "somebody else's",
+        }
+    }
+}
+
 /// One thing in which what is differs from what is to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {

@@ -2,7 +2,6 @@
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use std::fmt;
 use std::path::PathBuf;
@@ -43,6 +42,24 @@ pub enum Error {
         what: String,
         /// What AWS says.
         reason: String,
+    },
+    /// Runs are under way that the deployment would end or leave without what they need.
+    #[error("{} under way, and would lose what {} made of: {}; wait for the end, or run `stepgrad stop`: {}", if .runs.len() == 1 { "a run is" } else { "runs are" }, if .runs.len() == 1 { "it is" } else { "they are" }, .steps.join(", "), .runs.join(", "))]
+    UnderWay {
+        /// The executions' names.
+        runs: Vec<String>,
+        /// What would happen to what.
+        steps: Vec<String>,
+    },
+    /// AWS in a part of the world for which the definitions are not made.
+    #[error(
+        "{region} is of the partition {partition}, and the definitions name integrations of the partition aws (arn:aws:states:::…): use a region of that one"
+    )]
+    Partition {
+        /// The partition.
+        partition: String,
+        /// The region.
+        region: String,
     },
     /// A definition that Step Functions refuses.
     #[error("Step Functions refuses the definition of {machine}: {findings}")]
@@ -98,6 +115,8 @@ pub enum Kind {
     TimedOut,
     /// Nothing could be reached.
     Unreachable,
+    /// Who asks is not known, or not any more.
+    Unknown,
     /// It is there already, or something else is just changing it.
     Conflict,
     /// The request as it is was refused.
@@ -136,6 +155,7 @@ impl fmt::Display for ApiError {
             Kind::Server => write!(f, "failed at AWS, also when it was asked again")?,
             Kind::TimedOut => write!(f, "had no answer in time")?,
             Kind::Unreachable => write!(f, "could not be sent")?,
+            Kind::Unknown => write!(f, "was not taken with these credentials")?,
             Kind::Conflict => write!(f, "met what is there already, or another change")?,
             Kind::Refused => write!(f, "was refused")?,
         }
@@ -151,6 +171,10 @@ impl fmt::Display for ApiError {
             (None, Kind::Throttled | Kind::Server | Kind::TimedOut | Kind::Conflict) => {
                 write!(f, "; run the same command again, it goes on from here")
             }
+            (None, Kind::Unknown) => write!(
+                f,
+                "; get new credentials (such as by `aws sso login`), look whether this computer's clock is right, and run the same command again"
+            ),
             (None, Kind::Unreachable) => {
                 write!(f, "; check the network, --endpoint-url and --region")
             }
@@ -173,7 +197,7 @@ pub(crate) fn call(api: &'static str, resource: impl Into<String>) -> Call {
 }
 
 /// Codes of what is not there.
-const ABSENT: [&str; 14] = [
+const ABSENT: [&str; 15] = [
     "ExecutionDoesNotExist",
     "NoSuchBucket",
     "NoSuchBucketPolicy",
@@ -187,7 +211,23 @@ const ABSENT: [&str; 14] = [
     "ResourceNotFound",
     "ResourceNotFoundException",
     "ServerSideEncryptionConfigurationNotFoundError",
+    // What is being deleted is as good as gone to all but those who make it again, and they wait.
+    "StateMachineDeleting",
     "StateMachineDoesNotExist",
+];
+/// Codes of credentials that are not, or no longer, good (IAM User Guide and STS, "Common errors"; S3, "List of error codes").
+const UNKNOWN: [&str; 11] = [
+    "AuthFailure",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
 ];
 /// Not `LimitExceededException`, which is about how many things an account may have (CloudWatch Logs, IAM).
 const THROTTLED: [&str; 6] = [
@@ -198,8 +238,9 @@ const THROTTLED: [&str; 6] = [
     "TooManyRequestsException",
     "ServiceUnavailable",
 ];
-const CONFLICT: [&str; 10] = [
+const CONFLICT: [&str; 11] = [
     "BucketAlreadyOwnedByYou",
+    "BucketNotEmpty",
     "ConcurrentModification",
     "ConflictException",
     "EntityAlreadyExists",
@@ -230,6 +271,7 @@ impl Call {
             (SdkError::DispatchFailure(failure), ..) if failure.is_timeout() => Kind::TimedOut,
             (SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_), ..) => Kind::Unreachable,
             (_, Some(code), _) if ABSENT.contains(&code) => Kind::Absent,
+            (_, Some(code), _) if UNKNOWN.contains(&code) => Kind::Unknown,
             (_, Some(code), _) if THROTTLED.contains(&code) => Kind::Throttled,
             (_, Some(code), _) if CONFLICT.contains(&code) => Kind::Conflict,
             (_, _, Some(404)) => Kind::Absent,
@@ -241,10 +283,7 @@ impl Call {
             (_, _, Some(500..)) => Kind::Server,
             _ => Kind::Refused,
         };
-        let message = error.message().map_or_else(
-            || DisplayErrorContext(error).to_string().lines().next().unwrap_or_default().to_owned(),
-            str::to_owned,
-        );
+        let message = error.message().map_or_else(|| reasons(error), str::to_owned);
         let request = error.raw_response().and_then(|response| {
             let headers = response.headers();
             headers.get("x-amzn-requestid").or_else(|| headers.get("x-amz-request-id")).map(str::to_owned)
@@ -275,6 +314,20 @@ impl Call {
             },
         }
     }
+}
+
+/// What an error and those behind it say, each once.
+fn reasons(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut said: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        if !text.is_empty() && !said.contains(&text) {
+            said.push(text);
+        }
+        next = error.source();
+    }
+    said.join(": ")
 }
 
 /// The permission that AWS itself names: "… is not authorized to perform: iam:PassRole on resource: arn:… because …"

@@ -6,6 +6,7 @@
 //! topologies.
 
 mod deploy;
+mod deployed;
 mod desired;
 mod destroy;
 mod difference;

@@ -54,15 +54,16 @@ pub(crate) async fn until_the_role_is_known<T>(
 
 /// Lambda: `InvalidParameterValueException`, "The role defined for the function cannot be assumed by Lambda." Step
 /// Functions: `AccessDeniedException`, "Neither the global service principal states.amazonaws.com, nor the regional one is
-/// authorized to assume the provided role.", or that the role may not deliver logs yet.
+/// authorized to assume the provided role.", or that the role may not deliver logs or make the rule of `.sync` yet.
 fn is_about_a_new_role(error: &ApiError) -> bool {
     let said = error.message.to_ascii_lowercase();
     // What names a permission is about the caller: waiting does not help.
     let callers = said.contains("not authorized to perform");
+    let may_not_yet = ["assume", "access the log destination", "create managed-rule"];
     match (error.code.as_deref(), error.kind) {
         (Some("InvalidParameterValueException"), _) => said.contains("assume"),
         (Some("InvalidLoggingConfiguration"), _) => said.contains("not authorized"),
-        (_, Kind::Denied) => !callers && said.contains("assume"),
+        (_, Kind::Denied) => !callers && may_not_yet.iter().any(|what| said.contains(what)),
         _ => false,
     }
 }
@@ -93,6 +94,9 @@ mod tests {
         assert!(is_about_a_new_role(&error("AccessDeniedException", Kind::Denied, states)));
         let logs = "The state machine IAM Role is not authorized to access the Log Destination";
         assert!(is_about_a_new_role(&error("InvalidLoggingConfiguration", Kind::Refused, logs)));
+        assert!(is_about_a_new_role(&error("AccessDeniedException", Kind::Denied, logs)));
+        let rule = "'arn:aws:iam::1:role/r' is not authorized to create managed-rule.";
+        assert!(is_about_a_new_role(&error("AccessDeniedException", Kind::Denied, rule)));
         let caller =
             "User: x is not authorized to perform: iam:PassRole on resource: r because it may not assume";
         assert!(!is_about_a_new_role(&error("AccessDeniedException", Kind::Denied, caller)));

@@ -8,7 +8,7 @@ use crate::things::{bucket, function, log_group, object, role, state_machine};
 use futures::{StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet};
 use stepgrad_asl::program::substitute;
-use stepgrad_compiler::aws::{FunctionResource, MachineResource};
+use stepgrad_compiler::aws::{FunctionResource, MachineResource, names};
 
 /// Things looked at at once.
 const AT_ONCE: usize = 8;
@@ -61,6 +61,28 @@ impl Plan {
         self.steps.iter().filter(|step| step.action == action).count()
     }
 
+    /// That no run is under way that would lose what it is made of.
+    ///
+    /// # Errors
+    /// [`Error::UnderWay`] with all of them, or where AWS does not answer.
+    pub async fn refuse_runs_under_way(&self, session: &Session, desired: &Desired) -> Result<(), Error> {
+        let taking: Vec<_> = self.steps.iter().filter(|step| takes_from_runs(step)).collect();
+        // Without a state machine there is nothing that could run.
+        if taking.is_empty() || self.seen.machines.is_empty() {
+            return Ok(());
+        }
+        let started = desired.resources.machines.iter().filter(|machine| machine.alias.is_some());
+        let mut runs = Vec::new();
+        for machine in started {
+            runs.extend(state_machine::running(session, &machine.name).await?);
+        }
+        if runs.is_empty() {
+            return Ok(());
+        }
+        let told = |step: &&Step| format!("{} {} ({})", step.kind.name(), step.name, step.action.name());
+        Err(Error::UnderWay { runs, steps: taking.iter().map(told).collect() })
+    }
+
     /// That nothing of somebody else's stands in the way.
     ///
     /// # Errors
@@ -69,6 +91,18 @@ impl Plan {
         let foreign = self.steps.iter().filter(|step| step.action == Action::Foreign);
         let names: Vec<_> = foreign.map(in_the_way).collect();
         if names.is_empty() { Ok(()) } else { Err(Error::Foreign(names)) }
+    }
+}
+
+/// Whether a step takes something from runs under way. They call versions, which nothing changes, but versions go with their
+/// function; roles have no versions, and data are read until the end.
+fn takes_from_runs(step: &Step) -> bool {
+    match (step.kind, step.action) {
+        (Kind::Function | Kind::StateMachine | Kind::Role | Kind::Object, Action::Delete) => true,
+        (Kind::Function | Kind::StateMachine, Action::Replace) => true,
+        (Kind::Role, Action::Change) => true,
+        (Kind::Object, Action::Change) => step.name.starts_with(&format!("{}/", names::DATA)),
+        _ => false,
     }
 }
 
@@ -152,6 +186,15 @@ impl<'a> Planner<'a> {
         if self.seen.bucket.is_some() {
             self.seen.objects =
                 all(&objects, |object| &object.key, |object| bucket.look(&object.key)).await?;
+        }
+        let kept: BTreeSet<&str> = objects.iter().map(|object| object.key.as_str()).collect();
+        if self.seen.bucket.is_some() {
+            // A function reads all that is in the folder of its source.
+            for key in bucket.list(&format!("{}/", names::DATA)).await? {
+                if !kept.contains(key.as_str()) {
+                    self.steps.push(Step::new(Kind::Object, &key, Action::Delete));
+                }
+            }
         }
         for object in objects {
             self.steps.push(match self.seen.objects.get(&object.key) {
@@ -318,7 +361,10 @@ pub(crate) async fn made(session: &Session, owned: &Owned) -> Result<Vec<(Kind, 
         (Kind::LogGroup, machine_logs),
     ];
     let own = |(kind, found): (Kind, Vec<(String, Tags)>)| {
-        let own = found.into_iter().filter(|(_, tags)| ours(tags, &owned.tags));
+        let own = found.into_iter().filter(|(name, tags)| {
+            // Roles are the same in all regions, and carry the tags of their deployment in each.
+            ours(tags, &owned.tags) && (kind != Kind::Role || name.ends_with(&owned.role_ending))
+        });
         own.map(move |(name, _)| (kind, name)).collect::<Vec<_>>()
     };
     Ok(all.into_iter().flat_map(own).collect())

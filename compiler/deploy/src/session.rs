@@ -3,6 +3,8 @@
 //! processes included).
 
 use crate::error::{Error, call};
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -10,6 +12,8 @@ use aws_credential_types::provider::ProvideCredentials;
 use aws_smithy_http_client::tls;
 use std::time::Duration;
 
+/// Whose integrations the definitions name.
+const PARTITION: &str = "aws";
 /// Times that a call is made at the most. Between them the SDK waits, longer each time, by a random share.
 const ATTEMPTS: u32 = 5;
 /// Likewise for a call of Service Quotas.
@@ -68,7 +72,7 @@ impl Session {
     /// Loads the configuration, and asks AWS who this is.
     ///
     /// # Errors
-    /// Without a region or credentials, or where AWS cannot be asked.
+    /// Without a region or credentials, in another partition than `aws`, or where AWS cannot be asked.
     pub async fn open(options: &Options) -> Result<Self, Error> {
         let config = load(options).await?;
         let region = config.region().map(ToString::to_string).ok_or(Error::NoRegion)?;
@@ -85,6 +89,9 @@ impl Session {
             Error::NoCredentials(why)
         })?;
         let (partition, account, caller) = who(&aws_sdk_sts::Client::new(&config)).await?;
+        if partition != PARTITION {
+            return Err(Error::Partition { partition, region });
+        }
         // Buckets are parts of the path where host names are not AWS's own.
         let s3 = aws_sdk_s3::config::Builder::from(&config)
             .force_path_style(config.endpoint_url().is_some())
@@ -141,11 +148,19 @@ async fn load(options: &Options) -> Result<SdkConfig, Error> {
         .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
         .build_https();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(client)
+        .http_client(client.clone())
         .retry_config(retries())
         .timeout_config(timeouts(ATTEMPT, OPERATION));
     if let Some(profile) = &options.profile {
-        loader = loader.profile_name(profile);
+        // As with the AWS CLI, the credentials of a profile that is named go before those of the environment.
+        let provider = ProviderConfig::with_default_region().await.with_http_client(client.clone());
+        let provider = match &options.region {
+            Some(region) => provider.with_region(Some(Region::new(region.clone()))),
+            None => provider,
+        };
+        let credentials =
+            ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile);
+        loader = loader.profile_name(profile).credentials_provider(credentials.build());
     }
     if let Some(region) = &options.region {
         loader = loader.region(Region::new(region.clone()));

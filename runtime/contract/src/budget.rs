@@ -261,18 +261,8 @@ fn milliseconds(time: &str) -> Result<i64, FunctionError> {
 #[cfg(test)]
 mod tests {
     use super::{Budget, Cost, DOLLAR, Load, Rate, dollars};
-    use crate::fanout::{Carriers, Choice};
+    use crate::fanout::{CARRIERS, Choice};
     use crate::{ErrorKind, Function};
-
-    const CARRIERS: Carriers = Carriers {
-        history_limit: 25_000,
-        round_fixed: 100,
-        peer_fixed: 60,
-        batch: 24,
-        child: 28,
-        child_fixed: 10,
-        range_limit: 1_000,
-    };
 
     /// A second of any call costs a thousandth of a dollar, and lasts ten at the most in each of two attempts.
     fn budget(limit: u64) -> Budget {

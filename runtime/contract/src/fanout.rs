@@ -202,19 +202,21 @@ impl Fanout {
     }
 }
 
+/// As of a real machine.
+#[cfg(test)]
+pub(crate) const CARRIERS: Carriers = Carriers {
+    history_limit: 25_000,
+    round_fixed: 100,
+    peer_fixed: 60,
+    batch: 24,
+    child: 28,
+    child_fixed: 10,
+    range_limit: 1_000,
+};
+
 #[cfg(test)]
 mod tests {
-    use super::{Batches, Carriers, Fanout, Member, Range};
-
-    const CARRIERS: Carriers = Carriers {
-        history_limit: 25_000,
-        round_fixed: 100,
-        peer_fixed: 60,
-        batch: 24,
-        child: 28,
-        child_fixed: 10,
-        range_limit: 1_000,
-    };
+    use super::{Batches, CARRIERS, Fanout, Member, Range};
 
     #[test]
     fn the_cheapest_carrier_that_fits_is_chosen() {

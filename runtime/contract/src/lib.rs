@@ -12,6 +12,7 @@ pub mod anomaly;
 pub mod budget;
 pub mod call_log;
 pub mod digest;
+pub mod draw;
 pub mod error;
 pub mod events;
 pub mod fanout;

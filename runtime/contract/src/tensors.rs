@@ -185,10 +185,7 @@ impl TensorFile {
             [unsigned.as_bytes()].into_iter().chain(self.tensors.values().map(|tensor| &*tensor.data)),
         );
         metadata.insert("checksum", checksum);
-        let mut header = self.header(&metadata).into_bytes();
-        // The format asks for tensors aligned to eight bytes; trailing spaces are its padding.
-        header.resize(header.len().next_multiple_of(8), b' ');
-        header.splice(..0, (header.len() as u64).to_le_bytes());
+        let header = self.signed(&metadata);
         let tensors = self.tensors.values().map(|tensor| tensor.data.clone());
         std::iter::once(Bytes::from(header)).chain(tensors).collect()
     }
@@ -252,6 +249,11 @@ impl TensorFile {
         if found != expected {
             return Err(damaged(format!("checksum {found} is not the file's own {expected}")));
         }
+        metadata.insert("checksum", expected);
+        // White space too: whoever makes the file again would otherwise find an intact one with other bytes.
+        if !bytes.starts_with(&file.signed(&metadata)) {
+            return Err(damaged("the header is written in another way".to_owned()));
+        }
         Ok((file, object))
     }
 
@@ -271,6 +273,15 @@ impl TensorFile {
             .map_err(|error| damaged(format!("not the header of a tensor file: {error}")))?;
         is_object(object, metadata.get(OBJECT).map(String::as_str))?;
         sums(&|key| metadata.get(key).cloned())
+    }
+
+    /// The header behind its length, as it stands in the file.
+    fn signed(&self, metadata: &BTreeMap<&str, String>) -> Vec<u8> {
+        let mut header = self.header(metadata).into_bytes();
+        // The format asks for tensors aligned to eight bytes; trailing spaces are its padding.
+        header.resize(header.len().next_multiple_of(8), b' ');
+        header.splice(..0, (header.len() as u64).to_le_bytes());
+        header
     }
 
     fn header(&self, metadata: &BTreeMap<&str, String>) -> String {
@@ -365,6 +376,16 @@ mod tests {
                 return Err(TestCaseError::fail(format!("byte {place} changed unnoticed")));
             };
             prop_assert_eq!(error.kind, ErrorKind::ChecksumMismatch);
+        }
+
+        #[test]
+        fn other_white_space_is_noticed(digits in 0_u32..8) {
+            let sums = Sums { samples: 10_u64.pow(digits), ..file().sums };
+            let mut bytes = TensorFile { sums, ..file() }.encode().to_vec();
+            if let Some(padding) = bytes.windows(2).position(|pair| pair == b"} ") {
+                bytes[padding + 1] = b'\t';
+                prop_assert!(TensorFile::decode(&bytes.into()).is_err());
+            }
         }
 
         #[test]

@@ -16,9 +16,16 @@ const ZIP: &[u8] = b"PK\x03\x04";
 
 /// The definitions, the packages that the command line names, and the data that the spec names below `root`.
 pub(super) fn of(bundle: &Bundle, root: &Path, packages: &[String]) -> Result<Files, Failure> {
-    let definitions =
-        bundle.machines.iter().map(|machine| (machine.name.clone(), machine.text.clone())).collect();
-    Ok(Files { definitions, packages: self::packages(bundle, packages)?, data: data(bundle, root)? })
+    Ok(Files {
+        definitions: definitions(bundle),
+        packages: self::packages(bundle, packages)?,
+        data: data(bundle, root)?,
+    })
+}
+
+/// The definitions, by the state machine's name.
+pub(super) fn definitions(bundle: &Bundle) -> BTreeMap<String, String> {
+    bundle.machines.iter().map(|machine| (machine.name.clone(), machine.text.clone())).collect()
 }
 
 /// The data that the spec names below `root`, by paths of the spec.

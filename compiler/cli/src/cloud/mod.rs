@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use stepgrad_compiler::Compilation;
 use stepgrad_compiler::aws::names;
 use stepgrad_compiler::bundle::Bundle;
-use stepgrad_deploy::{Desired, Error, Options, Runs, Session, Upload};
+use stepgrad_deploy::{Desired, Difference, Error, Options, Runs, Session, Upload};
 
 /// Where a training runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -117,11 +117,27 @@ impl Site {
     }
 }
 
-/// That what a run needs is on AWS: the state machines, and the spec's data with the content that it has here.
-/// Gives the version that is to be started.
-pub(crate) async fn is_deployed(runs: &Runs<'_>, bundle: &Bundle, root: &Path) -> Result<String, Failure> {
+/// That what a run needs is on AWS: the state machines and functions that the spec says, and its data with the content that
+/// it has here. Gives the version that is to be started.
+pub(crate) async fn is_deployed(
+    session: &Session,
+    runs: &Runs<'_>,
+    bundle: &Bundle,
+    root: &Path,
+) -> Result<String, Failure> {
     let again = |what: &str| Failure::new(Exit::Usage, format!("{what}: run `stepgrad deploy` first"));
     let version = runs.deployed().await.map_err(failure)?.ok_or_else(|| again("nothing is deployed"))?;
+    let otherwise = session
+        .deployed_otherwise(&version, &bundle.resources, &files::definitions(bundle))
+        .await
+        .map_err(failure)?;
+    if !otherwise.is_empty() {
+        let differ: Vec<_> = otherwise
+            .iter()
+            .map(|Difference { what, from, to }| format!("{what} ({from} there, {to} here)"))
+            .collect();
+        return Err(again(&format!("what is deployed is not what the spec says: {}", differ.join(", "))));
+    }
     for (path, file) in files::data(bundle, root)? {
         let key = format!("{}/{path}", names::DATA);
         let data = Upload::of(key, file).await.map_err(failure)?;

@@ -1,5 +1,4 @@
 //! What a run's record tells of it, round by round: from its history, its metrics and its costs.
-#![expect(clippy::disallowed_methods, reason = "reads the record")]
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -154,14 +153,7 @@ impl Told {
     }
 
     fn read_metrics(&mut self) -> Result<(), Failure> {
-        let path = self.folder.join("metrics.jsonl");
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(Failure::file("read", &path, &error)),
-        };
-        // The last line of a run that was killed may be torn.
-        for metrics in text.lines().filter_map(|line| serde_json::from_str::<RoundMetrics>(line).ok()) {
+        for metrics in record::lines::<RoundMetrics>(&self.folder.join("metrics.jsonl"))? {
             let round = metrics.round;
             self.rounds.entry(round).or_default().metrics = Some(metrics);
         }

@@ -19,7 +19,7 @@ mod lines;
 mod lock;
 
 pub(crate) use id::new_id;
-pub(crate) use lines::Lines;
+pub(crate) use lines::{Lines, read as lines};
 
 use crate::exit::Exit;
 use crate::failure::Failure;

@@ -74,8 +74,13 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
     }
     let universe = super::rerun::universe(&folder, &before)?;
     if args.print {
-        let texts = args.seeds.clone().map(|seed| faults::chaos(&universe, seed, args.faults.into()));
-        output::data(&texts.collect::<Vec<_>>().join("---\n"));
+        let texts = args.seeds.clone().map(|seed| (seed, faults::chaos(&universe, seed, args.faults.into())));
+        if format == Format::Json {
+            let files = texts.map(|(seed, text)| json!({"seed": seed, "faults": text}));
+            output::json(&json!({"version": 1, "files": files.collect::<Vec<_>>()}));
+        } else {
+            output::data(&texts.map(|(_, text)| text).collect::<Vec<_>>().join("---\n"));
+        }
         return Ok(());
     }
     let bootstrap = local::bootstrap::find(args.bootstrap.as_deref())?;

@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
                 agreed(&bundle.index.name)?;
             }
             let told = Told::new(quiet);
-            let destroyed = destroy(&session, &remains, &told).await;
+            let destroyed = destroy(&session, &owned, &remains, &told).await;
             told.finish();
             destroyed.map_err(cloud::failure)?;
         }

@@ -57,9 +57,10 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
     let before = record::read(&baseline)?;
     if !matches!(before.status, Status::Succeeded | Status::Failed) {
         let what = format!(
-            "run {} is {}: only one that has ended can be repeated",
+            "run {} is {}: only one that has succeeded or failed can be repeated; go on with it first: stepgrad run --resume {}",
             before.run,
-            before.status.name()
+            before.status.name(),
+            before.run
         );
         return Err(Failure::new(Exit::Usage, what));
     }

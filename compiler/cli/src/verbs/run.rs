@@ -108,7 +108,7 @@ fn tell(run: &Run, format: Format) -> Result<(), Failure> {
 /// Starts a run on AWS, or takes up one that is there, and follows it to its end.
 fn on_aws(args: &Args, format: Format) -> Result<(), Failure> {
     if args.bootstrap.is_some() || args.concurrency.is_some() || args.shuffle.is_some() {
-        let what = "--bootstrap, --concurrency and --shuffle are about runs on this computer";
+        let what = "--bootstrap and --concurrency are about runs on this computer";
         return Err(Failure::new(Exit::Usage, what));
     }
     let quiet = format == Format::Json;
@@ -131,7 +131,7 @@ fn on_aws(args: &Args, format: Format) -> Result<(), Failure> {
                 let session = args.aws.session().await?;
                 let resources = bundle.resources.clone();
                 let runs = Runs::new(&session, &resources).map_err(cloud::failure)?;
-                let version = cloud::is_deployed(&runs, &bundle, &root).await?;
+                let version = cloud::is_deployed(&session, &runs, &bundle, &root).await?;
                 let (record, mut run) = begin(args, &loaded, bundle, root)?;
                 training::start(&runs, &record, &mut run, version).await?;
                 training::follow(&runs, &record, run, quiet).await

@@ -193,14 +193,7 @@ fn show(args: &ShowArgs, format: Format) -> Result<(), Failure> {
     }
     let folder = record::folder_of(&args.run.runs, &args.run.id)?;
     let run = record::read(&folder)?;
-    let path = folder.join("metrics.jsonl");
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(Failure::file("read", &path, &error)),
-    };
-    // The last line of a run that was killed may be torn.
-    let rounds: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let rounds: Vec<Value> = record::lines(&folder.join("metrics.jsonl"))?;
     if format == Format::Json {
         output::json(&json!({"version": 1, "run": run, "rounds": rounds}));
         return Ok(());

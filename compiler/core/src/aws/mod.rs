@@ -96,6 +96,9 @@ pub struct LogGroup {
 #[error("no value was given for the placeholder {0}")]
 pub struct Unfilled(pub String);
 
+/// The tag that says whose a thing is: `stepgrad` for what `deploy` made.
+pub const MADE_BY: &str = "stepgrad:made-by";
+
 impl Resources {
     /// The desired state of a bundle.
     #[must_use]
@@ -129,7 +132,7 @@ impl Resources {
             version: VERSION,
             tags: BTreeMap::from([
                 ("stepgrad:project".to_owned(), index.name.clone()),
-                ("stepgrad:made-by".to_owned(), "stepgrad".to_owned()),
+                (MADE_BY.to_owned(), "stepgrad".to_owned()),
             ]),
             bucket: Bucket::new(&spec.aws),
             operator: operator::policy(&context),

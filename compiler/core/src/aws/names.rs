@@ -1,5 +1,6 @@
 //! Names and ARNs. Every name begins with `stepgrad-` and the spec's name, so that two specs do not meet in one account;
-//! for two deployments of one spec in one account and region, give one of them another `name`.
+//! for two deployments of one spec in one account and region, give one of them another `name`. Roles are the account's, in
+//! all regions: their names end with the region.
 //!
 //! What only the place of a deployment tells stands as a placeholder: [`PARTITION`], [`REGION`] and [`ACCOUNT`], which
 //! are also `CloudFormation`'s pseudo parameters, and [`BUCKET`].
@@ -58,25 +59,39 @@ pub fn machine(prefix: &str, machine: &str) -> String {
 /// The name of a function's role. Functions and machines share names (`train`), and roles are all in one list.
 #[must_use]
 pub fn function_role(prefix: &str, function: &str) -> String {
-    fit(format!("{prefix}-{function}-fn"))
+    role(format!("{prefix}-{function}-fn"))
 }
 
 /// The name of a state machine's role.
 #[must_use]
 pub fn machine_role(prefix: &str, machine: &str) -> String {
-    fit(format!("{prefix}-{machine}-sm"))
+    role(format!("{prefix}-{machine}-sm"))
 }
 
-/// A role's name as it is, or, where it is longer than IAM allows, its beginning and a digest of the whole.
-fn fit(name: String) -> String {
-    const LONGEST: usize = 64;
-    match name.get(..LONGEST - 9) {
+/// The name of the role that AWS Fault Injection Service takes.
+#[must_use]
+pub fn experiments_role(prefix: &str) -> String {
+    role(format!("{prefix}-fis"))
+}
+
+/// How the names of the roles of one region end.
+#[must_use]
+pub fn role_ending(region: &str) -> String {
+    format!("-{region}")
+}
+
+/// A role's name as it is, or, where it is longer than IAM allows, its beginning and a digest of the whole; and the region.
+fn role(name: String) -> String {
+    // The longest region's name, `ap-southeast-1` or `us-isob-west-1`, has 14 characters; two more may come.
+    const LONGEST: usize = 64 - 17;
+    let name = match name.get(..LONGEST - 9) {
         Some(beginning) if name.len() > LONGEST => {
             let digest = sha256(name.as_bytes());
             format!("{beginning}-{}", digest.get(..8).unwrap_or_default())
         }
         _ => name,
-    }
+    };
+    format!("{name}{}", role_ending(REGION))
 }
 
 /// Where Lambda writes the logs of a function.

@@ -10,17 +10,27 @@ pub(super) fn policy(context: &Context<'_>) -> Policy {
     let states = |resource: String| names::arn("states", &resource);
     let all = || context.index.machines.iter().map(|entry| names::machine(context.prefix, &entry.name));
     let first = context.index.machines.first().map(|entry| names::machine(context.prefix, &entry.name));
-    let groups = context
-        .index
-        .functions
-        .iter()
-        .map(|entry| names::function_log_group(&names::function(context.prefix, &entry.name)))
+    let functions =
+        || context.index.functions.iter().map(|entry| names::function(context.prefix, &entry.name));
+    let groups = functions()
+        .map(|name| names::function_log_group(&name))
         .chain(all().map(|name| names::machine_log_group(&name)));
     let mut statements = vec![
         Statement::allow(
             "StartRuns",
             &["states:DescribeStateMachine", "states:StartExecution"],
             first.iter().map(|name| states(format!("stateMachine:{name}"))),
+        ),
+        // What is deployed is held against the spec before a run.
+        Statement::allow(
+            "SeeWhatIsDeployed",
+            &["states:DescribeStateMachine"],
+            all().map(|name| states(format!("stateMachine:{name}:*"))),
+        ),
+        Statement::allow(
+            "SeeWhatIsCalled",
+            &["lambda:GetFunctionConfiguration"],
+            functions().map(|name| names::arn("lambda", &format!("function:{name}:*"))),
         ),
         Statement::allow(
             "SeeWhichVersionIsStarted",

@@ -2,6 +2,7 @@
 
 use crate::difference::{Difference, Differences, Tags, ours};
 use crate::error::{Call, Error, Kind, call};
+use crate::patience::{Patience, STATE};
 use crate::session::Session;
 use aws_sdk_s3::types::{
     AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, BucketLocationConstraint,
@@ -109,7 +110,9 @@ fn is_private(block: &PublicAccessBlockConfiguration) -> bool {
 }
 
 fn rule_of(rule: &Rule) -> LifecycleRule {
-    let days = |days: Option<i32>| days.and_then(|days| u32::try_from(days).ok());
+    // A rule that somebody has disabled does nothing.
+    let enabled = *rule.status() == ExpirationStatus::Enabled;
+    let days = |days: Option<i32>| days.filter(|_| enabled).and_then(|days| u32::try_from(days).ok());
     LifecycleRule {
         id: rule.id().unwrap_or_default().to_owned(),
         prefix: rule.filter().and_then(LifecycleRuleFilter::prefix).unwrap_or_default().to_owned(),
@@ -178,7 +181,8 @@ pub(crate) async fn apply(
                 .build();
             let created =
                 s3.create_bucket().bucket(name).create_bucket_configuration(configuration).send().await;
-            on(session, "s3:CreateBucket", name).ok(created)?;
+            // With tags it takes both permissions.
+            on(session, "s3:CreateBucket", name).needs("s3:CreateBucket and s3:TagResource").ok(created)?;
         }
         Some(seen) if !ours(&seen.tags, tags) => {
             // The call replaces all tags; others stay.
@@ -261,6 +265,21 @@ fn rule(wanted: &LifecycleRule) -> Result<Rule, Error> {
 /// Deletes the bucket with everything in it: objects, their versions, and uploads that were never completed. Gives how
 /// many objects there were.
 pub(crate) async fn delete(session: &Session, name: &str) -> Result<u64, Error> {
+    let mut patience = Patience::of(STATE);
+    let mut removed = 0;
+    loop {
+        removed += empty(session, name).await?;
+        let deleted = session.s3.delete_bucket().bucket(name).send().await;
+        match on(session, "s3:DeleteBucket", name).found(deleted) {
+            // A call of a function that was not over yet has written something.
+            Err(Error::Api(error)) if error.kind == Kind::Conflict && patience.wait().await => {}
+            ended => return ended.map(|_| removed),
+        }
+    }
+}
+
+/// Deletes what is in the bucket.
+async fn empty(session: &Session, name: &str) -> Result<u64, Error> {
     let s3 = &session.s3;
     let asked = on(session, "s3:ListMultipartUploads", name).needs("s3:ListBucketMultipartUploads");
     let mut first: Option<String> = None;
@@ -311,7 +330,5 @@ pub(crate) async fn delete(session: &Session, name: &str) -> Result<u64, Error> 
             return Err(Error::Broken { what, reason });
         }
     }
-    let deleted = s3.delete_bucket().bucket(name).send().await;
-    on(session, "s3:DeleteBucket", name).found(deleted)?;
     Ok(removed)
 }

@@ -107,6 +107,26 @@ impl Bucket<'_> {
         Ok(seen.map(|head| Seen { sha256: digest(&head), bytes: head.content_length() }))
     }
 
+    /// The keys that begin so.
+    pub(crate) async fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        let asked = call("s3:ListObjectsV2", self.session.bucket_arn(self.name)).needs("s3:ListBucket");
+        let list = self.session.s3.list_objects_v2().bucket(self.name).prefix(prefix);
+        let mut pages = list.into_paginator().send();
+        let mut keys = Vec::new();
+        while let Some(page) = pages.next().await {
+            keys.extend(
+                asked.ok(page)?.contents().iter().filter_map(|object| object.key().map(str::to_owned)),
+            );
+        }
+        Ok(keys)
+    }
+
+    /// Deletes an object; that it is gone already is fine.
+    pub(crate) async fn delete(&self, key: &str) -> Result<(), Error> {
+        let deleted = self.session.s3.delete_object().bucket(self.name).key(key).send().await;
+        self.on("s3:DeleteObject", key).found(deleted).map(drop)
+    }
+
     /// Puts a file where it is to be.
     pub(crate) async fn upload(&self, upload: &Upload, watch: &dyn Watch) -> Result<(), Error> {
         if upload.bytes > PART {

@@ -344,18 +344,11 @@ async fn point(
 /// Stops what runs, and deletes the state machine with its versions and aliases. It is gone when its executions are.
 pub(crate) async fn delete(session: &Session, name: &str) -> Result<(), Error> {
     let arn = session.state_machine_arn(name);
-    let asked = on(session, "states:ListExecutions", name);
-    let list =
-        session.states.list_executions().state_machine_arn(&arn).status_filter(ExecutionStatus::Running);
-    let mut pages = list.into_paginator().send();
-    while let Some(page) = pages.next().await {
-        let Some(page) = asked.found(page)? else { break };
-        for execution in page.executions() {
-            let execution = execution.execution_arn();
-            let stop =
-                session.states.stop_execution().execution_arn(execution).cause("the deployment is removed");
-            call("states:StopExecution", execution).found(stop.send().await)?;
-        }
+    for execution in running(session, name).await? {
+        let execution = session.arn("states", &format!("execution:{name}:{execution}"));
+        let stop =
+            session.states.stop_execution().execution_arn(&execution).cause("the deployment is removed");
+        call("states:StopExecution", &execution).found(stop.send().await)?;
     }
     for alias in aliases(session, name).await? {
         let deleted =
@@ -365,6 +358,23 @@ pub(crate) async fn delete(session: &Session, name: &str) -> Result<(), Error> {
     let deleted = session.states.delete_state_machine().state_machine_arn(&arn).send().await;
     on(session, "states:DeleteStateMachine", name).found(deleted)?;
     gone(session, name).await
+}
+
+/// The names of the executions that run.
+pub(crate) async fn running(session: &Session, name: &str) -> Result<Vec<String>, Error> {
+    let asked = on(session, "states:ListExecutions", name);
+    let list = session
+        .states
+        .list_executions()
+        .state_machine_arn(session.state_machine_arn(name))
+        .status_filter(ExecutionStatus::Running);
+    let mut pages = list.into_paginator().send();
+    let mut names = Vec::new();
+    while let Some(page) = pages.next().await {
+        let Some(page) = asked.found(page)? else { break };
+        names.extend(page.executions().iter().map(|execution| execution.name().to_owned()));
+    }
+    Ok(names)
 }
 
 async fn aliases(session: &Session, name: &str) -> Result<Vec<String>, Error> {

@@ -1,8 +1,8 @@
 //! The document.
 
 use super::{Action, Call, Object, Target, Where};
+use crate::draw::draw;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// The version of the document.
 pub const VERSION: u32 = 1;
@@ -74,13 +74,8 @@ impl Plan {
     /// A number that depends on the plan's seed, the fault and `coordinates` and on nothing else.
     #[must_use]
     pub fn draw(&self, fault: &Fault, coordinates: &[u64]) -> u64 {
-        let mut hasher = Sha256::new();
-        hasher.update(self.seed.to_le_bytes());
-        hasher.update((fault.id.len() as u64).to_le_bytes());
-        hasher.update(&fault.id);
-        coordinates.iter().for_each(|coordinate| hasher.update(coordinate.to_le_bytes()));
-        let digest: [u8; 32] = hasher.finalize().into();
-        digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+        let [a, b, c, d, e, f, g, h, ..] = draw(self.seed, &fault.id, coordinates);
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 }
 

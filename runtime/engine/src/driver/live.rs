@@ -3,11 +3,12 @@
 
 #![expect(clippy::disallowed_methods, reason = "this driver's clock is the computer's")]
 
+use super::begin::Beginning;
 use super::history::HistorySink;
 use super::order::{Replies, Reply};
 use crate::core::{
     Command, Core, Event, ExecutionId, ExecutionResult, Invocation, ObjectCall, ObjectResult, Recorded,
-    RecoveryError, Settings, Stats, Status, TaskError, TaskId, Time, recover,
+    RecoveryError, Settings, Stats, Status, TaskError, TaskId, Time,
 };
 use crate::integrations::lambda::Invoke;
 use crate::integrations::lambda_reply;
@@ -133,30 +134,18 @@ enum Control {
 /// # Errors
 /// [`LiveError::UnknownMachine`], and [`LiveError::Recovery`] where the records do not go with the machines.
 pub fn start(options: LiveOptions) -> Result<Handle, LiveError> {
-    if !options.machines.contains_key(&options.root) {
-        return Err(LiveError::UnknownMachine(options.root));
-    }
+    let beginning = Beginning {
+        machines: options.machines,
+        root: options.root,
+        execution_name: options.execution_name,
+        input: options.input,
+        seed: options.seed,
+        settings: options.settings,
+        recover: options.recover,
+    };
+    let (core, root, commands) = beginning.begin(now())?;
     let (control, orders) = mpsc::channel(CONTROL_CAPACITY);
     let (replies, incoming) = mpsc::channel(REPLY_CAPACITY);
-    let mut commands = Vec::new();
-    let core = match options.recover {
-        Some(recorded) => {
-            let (core, owed) = recover(options.machines, options.seed, options.settings, recorded, now())?;
-            commands = owed;
-            core
-        }
-        None => {
-            let mut core = Core::new(options.machines, options.seed, options.settings);
-            let start = Event::Start {
-                machine: options.root.clone(),
-                name: options.execution_name.clone(),
-                input: Payload::new(options.input),
-            };
-            core.step(start, now(), &mut commands);
-            core
-        }
-    };
-    let root = core.execution(&options.root, &options.execution_name).ok_or(LiveError::Lost)?;
     let run = Run {
         core,
         root,

@@ -4,6 +4,7 @@
 //! - [`virtual_time`]: functions and time by a model, [`durations`]
 //! - [`history`]: where the records go
 
+mod begin;
 pub mod durations;
 pub mod history;
 #[cfg(test)]

@@ -7,12 +7,13 @@
 //!
 //! The core's clock has milliseconds; replies are ordered by microseconds.
 
+use super::begin::Beginning;
 use super::durations::{Call, Durations, function_name};
 use super::history::HistorySink;
 use super::live::{LiveError, LiveResult};
 use crate::core::{
     Command, Core, Event, ExecutionId, ExecutionResult, Invocation, ObjectCall, ObjectRequest, ObjectResult,
-    Recorded, Settings, TaskError, TaskId, Time, chance, recover,
+    Recorded, Settings, TaskError, TaskId, Time, chance,
 };
 use crate::integrations::lambda::{InvokeError, InvokeReply};
 use crate::integrations::lambda_reply;
@@ -131,29 +132,16 @@ pub struct VirtualResult {
 /// # Errors
 /// [`LiveError`]; [`LiveError::Stalled`] where something is waited for that cannot happen.
 pub fn run(options: VirtualOptions<'_>) -> Result<VirtualResult, LiveError> {
-    if !options.machines.contains_key(&options.root) {
-        return Err(LiveError::UnknownMachine(options.root));
-    }
-    let mut commands = Vec::new();
-    let core = match options.recover {
-        Some(records) => {
-            let (core, owed) =
-                recover(options.machines, options.seed, options.settings, records, options.start)?;
-            commands = owed;
-            core
-        }
-        None => {
-            let mut core = Core::new(options.machines, options.seed, options.settings);
-            let start = Event::Start {
-                machine: options.root.clone(),
-                name: options.execution_name.clone(),
-                input: Payload::new(options.input),
-            };
-            core.step(start, options.start, &mut commands);
-            core
-        }
+    let beginning = Beginning {
+        machines: options.machines,
+        root: options.root,
+        execution_name: options.execution_name,
+        input: options.input,
+        seed: options.seed,
+        settings: options.settings,
+        recover: options.recover,
     };
-    let root = core.execution(&options.root, &options.execution_name).ok_or(LiveError::Lost)?;
+    let (core, root, commands) = beginning.begin(options.start)?;
     let run = Run {
         now: micros(core.now().max(options.start)),
         core,

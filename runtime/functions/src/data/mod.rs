@@ -14,6 +14,7 @@
 mod batch;
 mod cifar10;
 mod csv;
+mod fetched;
 mod idx;
 mod libsvm;
 mod npy;

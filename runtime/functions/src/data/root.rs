@@ -1,6 +1,7 @@
 //! The root that data sources stand under: a folder of this computer, or one of a bucket, from which the sources are fetched first.
 #![expect(clippy::disallowed_methods, reason = "keeps what was fetched")]
 
+use super::fetched::Fetched;
 use super::invalid;
 use crate::store::S3;
 use object_store::path::Path as Key;
@@ -8,10 +9,10 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use stepgrad_contract::training::{Data, Format, Validation};
 use stepgrad_contract::{ErrorKind, FunctionError};
-use tempfile::TempDir;
 
-/// Bytes of the sources of a training in a bucket, at the most: a function's `/tmp` holds no more (AWS Lambda, "Lambda quotas").
-const MOST: u64 = 10 << 30;
+/// Bytes of the sources of a training in a bucket, at the most: a function's `/tmp` has 10,240 MB (AWS Lambda, "Lambda quotas"), and
+/// holds the samples that are read from them as well.
+const MOST: u64 = 5 << 30;
 /// Files of a source in a bucket, at the most; a format that has many has six.
 const FILES: usize = 10_000;
 
@@ -62,7 +63,7 @@ impl Root {
             Place::Folder(folder) => return Ok(Sources::at(folder.clone())),
             Place::Bucket(bucket) => bucket,
         };
-        let fetched = TempDir::new().map_err(|error| unkept(&error))?;
+        let fetched = Fetched::below(&std::env::temp_dir()).map_err(|error| unkept(&error))?;
         if data.format != Format::Synthetic {
             let mut left = MOST;
             self.fetch(bucket, &data.source, fetched.path(), &mut left).await?;
@@ -134,7 +135,7 @@ pub(crate) fn unkept(error: &std::io::Error) -> FunctionError {
 #[derive(Debug)]
 pub struct Sources {
     folder: PathBuf,
-    _fetched: Option<TempDir>,
+    _fetched: Option<Fetched>,
 }
 
 impl Sources {

@@ -4,8 +4,8 @@
 
 use super::Input;
 use super::layers::{
-    Builder, Convolution, Layer, Scope, Sequential, Weights, adaptive_mean, batch_norm, conv2d, flatten,
-    halve_by_mean, linear, max_pool, relu,
+    Builder, Layer, Scope, Sequential, Weights, adaptive_mean, flatten, halve_by_mean, linear, max_pool,
+    norm, relu, same_size,
 };
 use stepgrad_contract::FunctionError;
 use tch::{TchError, Tensor};
@@ -55,13 +55,7 @@ fn convolution(
     kernel: i64,
     stride: i64,
 ) -> Result<impl Layer + use<>, TchError> {
-    let (padding, weights) = (kernel / 2, Weights::KaimingIn);
-    let shape = Convolution { kernel, stride, padding, bias: false, weights, ..Convolution::default() };
-    conv2d(scope, inputs, outputs, shape)
-}
-
-fn norm(scope: &Scope<'_>, channels: i64) -> Result<impl Layer + use<>, TchError> {
-    batch_norm(scope, channels, 1e-5, 0.1)
+    same_size(scope, inputs, outputs, kernel, stride, Weights::KaimingIn)
 }
 
 /// A layer whose output is joined to its input.

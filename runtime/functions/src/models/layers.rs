@@ -186,6 +186,25 @@ pub(super) fn conv2d(
     })
 }
 
+/// A convolution without a bias that keeps an image's size but for its stride; a norm comes behind it.
+pub(super) fn same_size(
+    scope: &Scope<'_>,
+    inputs: i64,
+    outputs: i64,
+    kernel: i64,
+    stride: i64,
+    weights: Weights,
+) -> Result<impl Layer + use<>, TchError> {
+    let shape =
+        Convolution { kernel, stride, padding: kernel / 2, bias: false, weights, ..Convolution::default() };
+    conv2d(scope, inputs, outputs, shape)
+}
+
+/// [`batch_norm`] with PyTorch's own epsilon and momentum.
+pub(super) fn norm(scope: &Scope<'_>, channels: i64) -> Result<impl Layer + use<>, TchError> {
+    batch_norm(scope, channels, 1e-5, 0.1)
+}
+
 /// BatchNorm over channels: `weight`, `bias`, and the buffers `running_mean`, `running_var`.
 ///
 /// A batch with one value a channel (one sample at 1×1) has no variance: it is normalised by the running

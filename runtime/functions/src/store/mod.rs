@@ -199,7 +199,9 @@ impl Store {
             FunctionError::new(ErrorKind::Internal, format!("cannot encode {key}: {error}"))
         })?;
         bytes.push(b'\n');
-        let intact = |there: &Bytes| serde_json::from_slice::<serde_json::Value>(there).is_ok();
+        let intact = |there: &Bytes| {
+            there.ends_with(b"\n") && serde_json::from_slice::<serde_json::Value>(there).is_ok()
+        };
         self.put_new(key, bytes.into(), intact).await
     }
 

@@ -129,21 +129,20 @@ fn is_ours(path: &Path, own: &serde_json::Value) -> bool {
 }
 
 fn create(path: &Path, text: &str, replace: bool) -> Result<(), Failure> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true);
-    if replace {
-        options.create(true).truncate(true)
-    } else {
-        options.create_new(true)
-    };
-    let mut file = options.open(path).map_err(|error| {
-        if error.kind() == std::io::ErrorKind::AlreadyExists {
+    // Under its name it is whole: a full disk leaves nothing, or what was there.
+    let failed = |error: &std::io::Error| Failure::file("write", path, error);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    let begun = tempfile::Builder::new().prefix(".stepgrad-").permissions(readable).tempfile_in(folder);
+    let mut begun = begun.map_err(|error| failed(&error))?;
+    begun.write_all(text.as_bytes()).map_err(|error| failed(&error))?;
+    let named = if replace { begun.persist(path) } else { begun.persist_noclobber(path) };
+    named.map(drop).map_err(|error| match error.error {
+        error if error.kind() == std::io::ErrorKind::AlreadyExists => {
             let what =
                 format!("{} is there already; name another file, or replace it with --force", path.display());
             Failure::new(Exit::Usage, what)
-        } else {
-            Failure::file("write", path, &error)
         }
-    })?;
-    file.write_all(text.as_bytes()).map_err(|error| Failure::file("write", path, &error))
+        error => failed(&error),
+    })
 }

@@ -4,8 +4,8 @@
 //! "`AWS::Serverless::Function`" and "`AWS::Serverless::StateMachine`". Versions of functions are kept when newer ones come
 //! (`UpdateReplacePolicy`), because runs that are under way call them.
 
-use super::capital;
-use crate::aws::{Bucket, Encryption, FunctionResource, MachineResource, Resources, Role, names};
+use super::{POLICY, capital};
+use crate::aws::{Bucket, Encryption, FunctionResource, MADE_BY, MachineResource, Resources, Role, names};
 use crate::bundle::Bundle;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -118,7 +118,10 @@ type Entries = Vec<(String, Value)>;
 
 impl Writer<'_> {
     fn tags(&self, part: &str) -> BTreeMap<String, String> {
-        self.resources.tags_of(part)
+        let mut tags = self.resources.tags_of(part);
+        // A stack's own things: `deploy` and `destroy` leave them alone.
+        tags.insert(MADE_BY.to_owned(), "CloudFormation".to_owned());
+        tags
     }
 
     fn tag_list(&self, part: &str) -> Value {
@@ -192,9 +195,9 @@ impl Writer<'_> {
             json!({
                 "Type": "AWS::IAM::Role",
                 "Properties": {
-                    "RoleName": name,
+                    "RoleName": filled(name),
                     "AssumeRolePolicyDocument": filled(trust),
-                    "Policies": [{"PolicyName": name, "PolicyDocument": filled(policy)}],
+                    "Policies": [{"PolicyName": POLICY, "PolicyDocument": filled(policy)}],
                     "Tags": self.tag_list(part),
                 },
             })

@@ -23,6 +23,8 @@ use stepgrad_contract::faults::Action;
 const DURATION: &str = "PT30M";
 /// What Lambda itself allows a call.
 const LONGEST_DELAY_MS: u64 = 900_000;
+/// Functions of one target (AWS FIS API Reference, `CreateExperimentTemplateTargetInput`).
+const FUNCTIONS: usize = 5;
 /// Where FIS and its extension speak to each other, below the bucket.
 const CONFIGS: &str = "fis";
 
@@ -43,6 +45,17 @@ struct Made {
     parameters: Map<String, Value>,
     /// What is not quite the same.
     differs: Vec<String>,
+}
+
+impl Made {
+    /// The names of its actions: one for each target that its functions fill.
+    fn parts(&self) -> Vec<String> {
+        let name = |number: usize| match number {
+            0 => self.id.clone(),
+            number => format!("{}-{}", self.id, number + 1),
+        };
+        (0..self.functions.len().div_ceil(FUNCTIONS)).map(name).collect()
+    }
 }
 
 /// The experiment of a fault file.
@@ -146,37 +159,51 @@ fn share(at: &At) -> Result<Option<u32>, String> {
     }
 }
 
+/// The name of the target of a place in the list of them: 64 characters at the most.
+fn target(place: usize) -> String {
+    format!("functions-{}", place + 1)
+}
+
 fn template(bundle: &Bundle, made: &[(&Entry, Made)]) -> Value {
     let resources = &bundle.resources;
-    let target = |functions: &BTreeSet<String>| functions.iter().cloned().collect::<Vec<_>>().join("-");
-    let ids: BTreeSet<&str> = made.iter().map(|(_, action)| action.id.as_str()).collect();
-    let mut targets = Map::new();
+    let arn = |function: &String| {
+        names::arn("lambda", &format!("function:{}", names::function(&resources.prefix, function)))
+    };
+    let parts: BTreeMap<&str, Vec<String>> =
+        made.iter().map(|(_, action)| (action.id.as_str(), action.parts())).collect();
+    let mut places: Vec<Vec<String>> = Vec::new();
     let mut actions = Map::new();
     for (entry, action) in made {
-        let name = target(&action.functions);
-        let arns: Vec<String> = action
-            .functions
-            .iter()
-            .map(|function| {
-                names::arn("lambda", &format!("function:{}", names::function(&resources.prefix, function)))
-            })
-            .collect();
-        targets.insert(
-            name.clone(),
-            json!({"resourceType": "aws:lambda:function", "resourceArns": arns, "selectionMode": "ALL"}),
-        );
-        let mut fields = json!({
-            "actionId": action.action,
-            "description": if action.differs.is_empty() { action.id.clone() } else { action.differs.join("; ") },
-            "parameters": action.parameters,
-            "targets": {"Functions": name},
-        });
-        let after = entry.start_after.as_ref().map(|after| after.value.as_str());
-        if let Some(after) = after.filter(|after| ids.contains(after)) {
-            fields["startAfter"] = json!([after]);
+        let after = entry.start_after.as_ref().and_then(|after| parts.get(after.value.as_str()));
+        let functions: Vec<String> = action.functions.iter().map(arn).collect();
+        for (name, arns) in action.parts().into_iter().zip(functions.chunks(FUNCTIONS)) {
+            let place = places.iter().position(|place| place == arns).unwrap_or_else(|| {
+                places.push(arns.to_vec());
+                places.len() - 1
+            });
+            let description =
+                if action.differs.is_empty() { action.id.clone() } else { action.differs.join("; ") };
+            let mut fields = json!({
+                "actionId": action.action,
+                "description": description,
+                "parameters": action.parameters,
+                "targets": {"Functions": target(place)},
+            });
+            if let Some(after) = after {
+                fields["startAfter"] = json!(after);
+            }
+            actions.insert(name, fields);
         }
-        actions.insert(action.id.clone(), fields);
     }
+    let targets: Map<String, Value> = places
+        .into_iter()
+        .enumerate()
+        .map(|(place, arns)| {
+            let all =
+                json!({"resourceType": "aws:lambda:function", "resourceArns": arns, "selectionMode": "ALL"});
+            (target(place), all)
+        })
+        .collect();
     json!({
         "description": format!("faults of the training {}; README.md tells what is not in it", bundle.index.name),
         "roleArn": names::role_arn(&role(bundle)),
@@ -188,7 +215,7 @@ fn template(bundle: &Bundle, made: &[(&Entry, Made)]) -> Value {
 }
 
 fn role(bundle: &Bundle) -> String {
-    format!("{}-fis", bundle.resources.prefix)
+    names::experiments_role(&bundle.resources.prefix)
 }
 
 /// FIS's own role, and what every function's role needs beside its own policy while the extension is in it.

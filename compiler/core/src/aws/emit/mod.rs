@@ -27,6 +27,9 @@ pub enum Language {
     Terraform,
 }
 
+/// The name of each role's one policy.
+const POLICY: &str = "stepgrad";
+
 /// The files of a language, by path below the bundle.
 #[must_use]
 pub fn files(bundle: &Bundle, language: Language) -> BTreeMap<String, Vec<u8>> {

@@ -3,10 +3,12 @@
 //! Sources: Terraform, "JSON Configuration Syntax"; the AWS provider's pages of each resource. In a string `${…}` is an
 //! expression, so whatever else has those characters is escaped.
 
-use crate::aws::{Bucket, Encryption, FunctionResource, MachineResource, Resources, names};
+use super::POLICY;
+use crate::aws::{Bucket, Encryption, FunctionResource, MADE_BY, MachineResource, Resources, names};
 use crate::bundle::Bundle;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// The provider's major version that the arguments are those of.
 const PROVIDER: &str = "~> 6.0";
@@ -35,7 +37,7 @@ pub(super) fn configuration(bundle: &Bundle) -> Value {
     }));
     json!({
         "terraform": {
-            "required_version": ">= 1.5.0",
+            "required_version": ">= 1.9.0",
             "required_providers": {"aws": {"source": "hashicorp/aws", "version": PROVIDER}},
         },
         "variable": {
@@ -90,7 +92,11 @@ fn label(part: &str) -> String {
 
 /// A policy as Terraform's text of it: the placeholders are expressions, all else is as it is.
 fn policy(policy: &impl Serialize) -> String {
-    let text = serde_json::to_string(policy).unwrap_or_default();
+    filled(&serde_json::to_string(policy).unwrap_or_default())
+}
+
+/// A text whose placeholders are expressions.
+fn filled(text: &str) -> String {
     [
         (names::PARTITION, "${data.aws_partition.current.partition}"),
         (names::REGION, "${data.aws_region.current.region}"),
@@ -98,7 +104,7 @@ fn policy(policy: &impl Serialize) -> String {
         (names::BUCKET, "${local.bucket}"),
     ]
     .into_iter()
-    .fold(text, |text, (placeholder, expression)| text.replace(placeholder, expression))
+    .fold(text.to_owned(), |text, (placeholder, expression)| text.replace(placeholder, expression))
 }
 
 struct Writer<'a> {
@@ -107,6 +113,13 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    fn tags_of(&self, part: &str) -> BTreeMap<String, String> {
+        let mut tags = self.resources.tags_of(part);
+        // Terraform's own things: `deploy` and `destroy` leave them alone.
+        tags.insert(MADE_BY.to_owned(), "Terraform".to_owned());
+        tags
+    }
+
     fn add(&mut self, kind: &str, name: &str, value: Value) {
         let of_kind = self.all.entry(kind).or_insert_with(|| json!({}));
         of_kind[name] = value;
@@ -115,7 +128,7 @@ impl Writer<'_> {
     fn bucket(&mut self) {
         let Bucket { encryption, policy: access, lifecycle, .. } = &self.resources.bucket;
         let bucket = "${aws_s3_bucket.runs.id}";
-        let tags = self.resources.tags_of("bucket");
+        let tags = self.tags_of("bucket");
         self.add("aws_s3_bucket", "runs", json!({"bucket": "${local.bucket}", "tags": tags}));
         self.add(
             "aws_s3_bucket_public_access_block",
@@ -176,7 +189,7 @@ impl Writer<'_> {
 
     fn ground(&mut self, part: &str, log_group: &str) {
         let label = label(part);
-        let tags = self.resources.tags_of(part);
+        let tags = self.tags_of(part);
         let group = self.resources.log_groups.iter().find(|group| group.name == log_group);
         let retention = group.map(|group| group.retention_days);
         self.add(
@@ -188,13 +201,13 @@ impl Writer<'_> {
         self.add(
             "aws_iam_role",
             &label,
-            json!({"name": role.name, "assume_role_policy": policy(&role.trust), "tags": tags}),
+            json!({"name": filled(&role.name), "assume_role_policy": policy(&role.trust), "tags": tags}),
         );
         self.add(
             "aws_iam_role_policy",
             &label,
             json!({
-                "name": role.name,
+                "name": POLICY,
                 "role": format!("${{aws_iam_role.{label}.id}}"),
                 "policy": policy(&role.policy),
             }),
@@ -237,7 +250,7 @@ impl Writer<'_> {
                 "content": {"command": [function.handler]},
             }},
             "publish": true,
-            "tags": self.resources.tags_of(&part),
+            "tags": self.tags_of(&part),
             // Lambda checks the role when it makes the function.
             "depends_on": [format!("aws_iam_role_policy.{label}")],
         });
@@ -282,7 +295,7 @@ impl Writer<'_> {
                 "log_destination": format!("${{aws_cloudwatch_log_group.{label}.arn}}:*"),
             },
             "tracing_configuration": {"enabled": machine.tracing},
-            "tags": self.resources.tags_of(&part),
+            "tags": self.tags_of(&part),
             // Step Functions checks the role's right to deliver logs when it makes the state machine.
             "depends_on": [format!("aws_iam_role_policy.{label}")],
         });

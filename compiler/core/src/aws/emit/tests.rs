@@ -106,6 +106,17 @@ fn an_experiment_has_what_fis_can_do_and_names_the_rest() {
     assert_eq!(actions["lost"]["parameters"]["preventExecution"], "false");
     let target = late["targets"]["Functions"].as_str().unwrap();
     assert!(template["targets"][target]["resourceArns"][0].as_str().unwrap().ends_with("-gradient"));
+    // FIS takes five functions a target: a fault of all has more than one, and an action for each.
+    let all = "version: 1\nfaults:\n  - id: all\n    invocation_delay: {ms: 1}\n";
+    let (file, _) = faults::parse(&Source { name: "f.yaml", text: all }).unwrap();
+    let wide: Value =
+        serde_json::from_slice(&super::experiment(&bundle, &file).files["fis/experiment.json"]).unwrap();
+    let targets = wide["targets"].as_object().unwrap();
+    let sizes: Vec<usize> =
+        targets.values().map(|target| target["resourceArns"].as_array().unwrap().len()).collect();
+    assert_eq!(sizes.iter().sum::<usize>(), bundle.resources.functions.len());
+    assert!(sizes.len() > 1 && sizes.iter().all(|size| (1..=5).contains(size)), "{sizes:?}");
+    assert_eq!(wide["actions"].as_object().unwrap().len(), sizes.len());
     let readme = String::from_utf8(experiment.files["fis/README.md"].clone()).unwrap();
     for id in ["second", "third", "fourth"] {
         assert!(readme.split("cannot do").nth(1).unwrap().contains(&format!("`{id}`: ")), "{readme}");
