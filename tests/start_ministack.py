@@ -5,6 +5,7 @@
 - A ResultSelector reads the Context object, `$$` (Developer Guide, "Accessing the Context object").
 - The history tells what a task was scheduled with and what it has started (API Reference, `TaskScheduledEventDetails`,
   `TaskSubmittedEventDetails`).
+- A Map takes as many iterations at once as `MaxConcurrencyPath` says (Amazon States Language, "Map State").
 """
 
 import json
@@ -64,6 +65,18 @@ def told(execution, kind, details=None):
     return event
 
 
+mapped = states._run_map_items
+
+
+def at_once(state, data, execution, ctx):
+    path = state.get("MaxConcurrencyPath")
+    if path:
+        number = states._resolve_path_or_ctx(path, states._apply_input_path(state, data, ctx), ctx)
+        state = state | {"MaxConcurrency": number}
+    return mapped(state, data, execution, ctx)
+
+
+states._run_map_items = at_once
 states._nested_start_execution_request = of_the_machine
 states._apply_result_selector = with_context
 states._add_event = told

@@ -51,6 +51,7 @@ pub fn compile(spec: &Spec, templates: &Templates) -> Result<Compilation, Compil
             .into(),
         max_attempts: spec.fault_tolerance.retries.max_attempts.value,
         hand_overs: spec.functions.hand_over.at_most.value,
+        longest_run_s: spec.aws.longest_run_s(),
         budget: spec.budget.as_ref().map(Budget::limit),
     };
     let machines = lower::lower(&plan, &settings, templates)?;

@@ -63,6 +63,7 @@ pub(crate) fn configuration(spec: &Spec, bounds: &Bounds, budget: Option<Budget>
         },
         metrics: spec.functions.metrics.value,
         budget,
+        max_concurrency: spec.functions.max_concurrency.value,
         carriers: bounds.carriers,
         rounds_per_segment: bounds.rounds_per_segment,
         retain_rounds: Some(RETAIN_ROUNDS),

@@ -8,8 +8,8 @@ pub const HISTORY_EVENTS: u64 = 25_000;
 pub const DEFINITION_BYTES: u64 = 1_048_576;
 /// Elements that `States.ArrayRange` gives at the most (AWS Step Functions, "Intrinsic functions").
 pub const ARRAY_RANGE: u32 = 1_000;
-/// Iterations that an inline Map runs at once at the most (AWS Step Functions, "Map workflow state").
-pub const INLINE_MAP_CONCURRENCY: u32 = 40;
+/// Iterations that an inline Map runs at once at the most.
+pub const INLINE_MAP_CONCURRENCY: u32 = stepgrad_contract::at_once::ITERATIONS;
 /// Seconds that a function may take at the most (AWS Lambda, "Lambda quotas").
 pub const FUNCTION_TIMEOUT_S: u32 = 900;
 /// MB that a function may have at the most (same page).

@@ -4,6 +4,7 @@
 //! The definitions hold both ways; the data chooses. So they do not grow with peers or batches, and a run
 //! that is small pays for no child execution.
 
+use crate::at_once::AtOnce;
 use serde::{Deserialize, Serialize};
 
 /// The sizes up to which each way of carrying a fan-out keeps every history within bounds, worst case with
@@ -149,6 +150,18 @@ impl Batches {
             },
         }
     }
+
+    /// How many they are.
+    fn count(&self) -> u32 {
+        let of = |first: u32, last: u32| last.saturating_sub(first).saturating_add(1);
+        match self {
+            Self::None => 0,
+            Self::Inline { first, last } => of(*first, *last),
+            Self::Child { ranges } => {
+                ranges.iter().map(|range| of(range.first, range.last)).fold(0, u32::saturating_add)
+            }
+        }
+    }
 }
 
 /// The members of a stage, carried inline or in groups.
@@ -157,11 +170,15 @@ impl Batches {
 pub enum Fanout {
     /// Mapped over in the round's own execution.
     Inline {
+        /// How many are worked on at once.
+        at_once: AtOnce,
         /// Ascending by peer.
         members: Vec<Member>,
     },
     /// One child execution for each group.
     Child {
+        /// How many are worked on at once.
+        at_once: AtOnce,
         /// Each ascending by peer.
         groups: Vec<Group>,
     },
@@ -177,12 +194,22 @@ pub struct Group {
 }
 
 impl Fanout {
-    /// `members` carried as `choice` says.
+    /// Nobody.
     #[must_use]
-    pub fn carried(members: Vec<Member>, choice: Choice) -> Self {
+    pub const fn nobody() -> Self {
+        Self::Inline { at_once: AtOnce::ONE, members: Vec::new() }
+    }
+
+    /// `members` carried as `choice` says, with at most `max_concurrency` calls under way at once.
+    #[must_use]
+    pub fn carried(members: Vec<Member>, choice: Choice, max_concurrency: u32) -> Self {
+        let peers = u32::try_from(members.len()).unwrap_or(u32::MAX);
+        let batches = members.iter().map(|member| member.batches.count()).max().unwrap_or(0);
+        let at_once = AtOnce::all(peers, batches, choice).within(max_concurrency);
         match choice.peers_per_execution {
-            None => Self::Inline { members },
+            None => Self::Inline { at_once, members },
             Some(size) => Self::Child {
+                at_once,
                 groups: members
                     .chunks(size.max(1) as usize)
                     .zip(1..)
@@ -195,8 +222,8 @@ impl Fanout {
     /// All members in order.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         let (inline, groups) = match self {
-            Self::Inline { members } => (members.as_slice(), [].as_slice()),
-            Self::Child { groups } => ([].as_slice(), groups.as_slice()),
+            Self::Inline { members, .. } => (members.as_slice(), [].as_slice()),
+            Self::Child { groups, .. } => ([].as_slice(), groups.as_slice()),
         };
         inline.iter().chain(groups.iter().flat_map(|group| &group.members))
     }
@@ -217,6 +244,7 @@ pub(crate) const CARRIERS: Carriers = Carriers {
 #[cfg(test)]
 mod tests {
     use super::{Batches, CARRIERS, Fanout, Member, Range};
+    use crate::at_once::AtOnce;
 
     #[test]
     fn the_cheapest_carrier_that_fits_is_chosen() {
@@ -258,8 +286,18 @@ mod tests {
         assert_eq!(ranges, expected);
         let members: Vec<_> =
             (1..=5).map(|peer| Member { peer, probe: false, batches: Batches::None }).collect();
-        let fanout = Fanout::carried(members.clone(), choice);
+        let fanout = Fanout::carried(members.clone(), choice, 100);
         assert_eq!(fanout.members().cloned().collect::<Vec<_>>(), members);
+        let Fanout::Child { at_once, groups } = fanout else { panic!("not carried by children") };
+        assert_eq!((at_once, groups.len()), (AtOnce { groups: 3, peers: 2, ranges: 1, batches: 1 }, 3));
+        let carried =
+            |count| Member { peer: 1, probe: false, batches: Batches::carried(5, 4 + count, choice) };
+        let Fanout::Child { at_once, .. } =
+            Fanout::carried(vec![carried(9), carried(10), carried(2)], choice, 7)
+        else {
+            panic!("not carried by children")
+        };
+        assert_eq!(at_once, AtOnce { groups: 2, peers: 2, ranges: 1, batches: 1 }, "seven at once");
         assert_eq!(
             serde_json::to_value(&members[0]).unwrap(),
             serde_json::json!({"peer": 1, "batches": "none"})

@@ -9,6 +9,7 @@
 
 pub mod aggregation;
 pub mod anomaly;
+pub mod at_once;
 pub mod budget;
 pub mod call_log;
 pub mod digest;

@@ -70,6 +70,9 @@ pub struct Training {
     /// What it may cost; absent for whatever it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
+    /// Calls that are under way at once at the most.
+    #[serde(default = "default_max_concurrency")]
+    pub max_concurrency: u32,
     /// How the fan-out is carried, by its size.
     pub carriers: Carriers,
     /// Rounds of one `segment` execution at the most, so that its history stays in bounds.
@@ -80,6 +83,13 @@ pub struct Training {
     /// SHA-256 of the fault plan at [`crate::keys::faults`]; absent in a run without faults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub faults: Option<String>,
+}
+
+/// Calls at once where a spec does not say.
+pub const MAX_CONCURRENCY: u32 = 100;
+
+const fn default_max_concurrency() -> u32 {
+    MAX_CONCURRENCY
 }
 
 impl Training {

@@ -70,7 +70,8 @@ impl Bucket {
             expire_days: None,
             abort_upload_days: Some(ABANDONED_DAYS),
         }];
-        // The round's objects behind a training are deleted by `evaluate`; this is about whole runs.
+        // The round's objects behind a training are deleted by `evaluate`; this is about whole runs. A run that is under way
+        // loses nothing: `train` times out a day before (`Aws::longest_run_s`).
         lifecycle.extend(aws.run_retention_days.as_ref().map(|days| LifecycleRule {
             id: "old-runs".to_owned(),
             prefix: format!("{RUNS}/"),

@@ -1,22 +1,20 @@
 //! How long it can take until a dead peer is noticed: the barrier at the end of the peers' work is passed at the latest
 //! when every call of a peer has had all its attempts, each until its timeout, with the longest delays between them.
 //!
-//! Counted on the definitions, as histories are. Calls that wait for a free process of this computer are not counted:
-//! on AWS they are throttled and tried again, which is. Nor are calls that hand over: whoever does is alive, and the
-//! time counts from its last sign of life.
+//! Counted on the definitions, as histories are: elements that wait until their Map takes them are, calls that wait for a
+//! free process of this computer are not. Nor are calls that hand over: whoever does is alive, and the time counts from its
+//! last sign of life.
 
-use crate::limits::INLINE_MAP_CONCURRENCY;
 use crate::lower::Machine;
 use serde_json::{Map as Object, Value};
-use stepgrad_contract::fanout::Choice;
+use stepgrad_contract::at_once::AtOnce;
 
-/// Seconds from the start of a round to the decision who takes part, at the most, of `peers` peers none of which has
-/// more than `batches` batches.
-pub(crate) fn seconds(machines: &[Machine], peers: u32, batches: u32, carried: Option<Choice>) -> u64 {
-    let waves = Waves {
-        peers: waves(peers, carried.and_then(|choice| choice.peers_per_execution)),
-        batches: waves(batches, carried.and_then(|choice| choice.batches_per_execution)),
-    };
+/// Seconds from the start of a round to the decision who takes part, at the most, where the Maps have to take elements
+/// as often as `turns` says.
+pub(crate) fn seconds(machines: &[Machine], turns: AtOnce) -> u64 {
+    let times = |outer: u32, inner: u32| u64::from(outer) * u64::from(inner);
+    let waves =
+        Waves { peers: times(turns.groups, turns.peers), batches: times(turns.ranges, turns.batches) };
     let work = machines.iter().find(|machine| machine.name == "work");
     work.map_or(0, |machine| states(&machine.definition, waves))
 }
@@ -26,14 +24,6 @@ pub(crate) fn seconds(machines: &[Machine], peers: u32, batches: u32, carried: O
 struct Waves {
     peers: u64,
     batches: u64,
-}
-
-fn waves(elements: u32, per_execution: Option<u32>) -> u64 {
-    let once = |elements: u32| u64::from(elements.div_ceil(INLINE_MAP_CONCURRENCY).max(1));
-    match per_execution {
-        None => once(elements),
-        Some(some) => once(elements.div_ceil(some.max(1))) * once(some),
-    }
 }
 
 fn states(scope: &Value, waves: Waves) -> u64 {
@@ -74,7 +64,7 @@ fn task(state: &Value) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Waves, states, task, waves};
+    use super::{Waves, states, task};
     use serde_json::json;
 
     #[test]
@@ -98,9 +88,5 @@ mod tests {
         }});
         assert_eq!(states(&all, Waves { peers: 1, batches: 3 }), 4 * task(&call));
         assert_eq!(states(&all, Waves { peers: 2, batches: 3 }), 8 * task(&call));
-        assert_eq!(
-            [(40, None), (100, None), (100, Some(50))].map(|(peers, per)| waves(peers, per)),
-            [1, 3, 2]
-        );
     }
 }

@@ -4,7 +4,7 @@
 //! templates too; payloads on the very types that the functions reply with ([`payload`]).
 
 mod attempts;
-pub mod concurrency;
+mod concurrency;
 pub(crate) mod detection;
 pub mod history;
 pub mod lambda;
@@ -16,6 +16,7 @@ pub(crate) use attempts::retries_of;
 
 use crate::limits::DEFINITION_BYTES;
 use crate::lower::Machine;
+use stepgrad_contract::at_once::AtOnce;
 use stepgrad_contract::fanout::{Carriers, Choice};
 
 /// How large a training is, as far as it is known before the data is read.
@@ -70,9 +71,9 @@ pub struct Bounds {
     /// How the fan-out of this size is carried; `None` where no way fits.
     #[serde(skip)]
     pub carried: Option<Choice>,
-    /// What a round has at work at once.
+    /// What a round has at work at once, at the most.
     #[serde(skip)]
-    pub at_once: concurrency::AtOnce,
+    pub at_once: AtOnce,
 }
 
 /// The bounds of `machines` for a training of `size` whose functions are configured as `functions`.
@@ -87,6 +88,9 @@ pub fn bounds(
     let rounds_per_segment = history::rounds_per_segment(machines);
     let batches = size.batches.unwrap_or_else(|| history::most_inline(&carriers, size.peers));
     let carried = carriers.choose(size.peers, batches);
+    let inline = Choice { peers_per_execution: None, batches_per_execution: None };
+    let all = AtOnce::all(size.peers, batches, carried.unwrap_or(inline));
+    let at_once = concurrency::at_once(machines, all.within(max_concurrency));
     let mut figures: Vec<_> = machines
         .iter()
         .map(|machine| Figure {
@@ -99,14 +103,13 @@ pub fn bounds(
         .collect();
     if let Some(choice) = carried {
         figures.extend(history::figures(machines, &carriers, size, batches, choice, rounds_per_segment));
-        figures.extend(payload::figures(size.peers, batches, choice, size.anomalies));
+        figures.extend(payload::figures(size.peers, batches, choice, max_concurrency, size.anomalies));
     }
-    figures.push(concurrency::figure(machines));
+    figures.push(concurrency::figure(at_once));
     figures.extend(lambda::figures(functions));
     let mut choices = choices(&carriers, size, batches, carried, rounds_per_segment);
-    let at_once = concurrency::AtOnce::of(size.peers, batches, carried);
-    choices.push(concurrency::choice(at_once, max_concurrency));
-    let detection_s = detection::seconds(machines, size.peers, batches, carried);
+    choices.push(concurrency::choice(at_once, all, carried, max_concurrency));
+    let detection_s = detection::seconds(machines, at_once.turns(all));
     choices.push(format!(
         "a dead peer is noticed after at most {detection_s} s: every call of it times out in all its attempts{}",
         if size.batches.is_none() { format!("; for up to {batches} batches of a peer") } else { String::new() }

@@ -26,7 +26,7 @@ const TIME: &str = "2026-11-21T10:00:00.000+00:00";
 /// What a machine adds to a payload beside these types: ARNs of the executions that started it.
 const SURROUNDINGS: u64 = 1_024;
 
-pub(super) fn figures(peers: u32, batches: u32, choice: Choice, anomalies: bool) -> Vec<Figure> {
+pub(super) fn figures(peers: u32, batches: u32, choice: Choice, most: u32, anomalies: bool) -> Vec<Figure> {
     let run = "r".repeat(RUN_ID);
     let figure = |what: &str, bytes: usize, because: &str| Figure {
         what: what.to_owned(),
@@ -35,8 +35,8 @@ pub(super) fn figures(peers: u32, batches: u32, choice: Choice, anomalies: bool)
         unit: "bytes",
         because: format!("{because} of {peers} peers"),
     };
-    let working = fanout(peers, batches, choice);
-    let exchanging = fanout(peers, 0, choice);
+    let working = fanout(peers, batches, choice, most);
+    let exchanging = fanout(peers, 0, choice, most);
     let reports = MembershipEvent {
         run: run.clone(),
         round: u32::MAX,
@@ -74,10 +74,10 @@ fn cost() -> Cost {
     Cost { spent: u64::MAX, at_most: u64::MAX, since: TIME.to_owned(), cause: " ".repeat(CAUSE) }
 }
 
-fn fanout(peers: u32, batches: u32, choice: Choice) -> Fanout {
+fn fanout(peers: u32, batches: u32, choice: Choice, most: u32) -> Fanout {
     let members =
         (1..=peers).map(|peer| Member { peer, probe: true, batches: widest(batches, choice) }).collect();
-    Fanout::carried(members, choice)
+    Fanout::carried(members, choice, most)
 }
 
 /// The batches of a round late in an epoch, when their numbers have most digits.

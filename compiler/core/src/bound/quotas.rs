@@ -42,7 +42,8 @@ pub struct Need {
 /// What the account's quotas have to hold; `code_bytes` of packages, all functions together.
 #[must_use]
 pub fn needs(bounds: &Bounds, bundle: &Bundle, code_bytes: u64) -> Vec<Need> {
-    let at_once = bounds.at_once;
+    let (at_once, max_concurrency) = (bounds.at_once, bundle.index.max_concurrency);
+    let children = bounds.carried.map_or(0, |choice| at_once.children(choice));
     let functions = &bundle.index.functions;
     let largest = functions.iter().max_by_key(|entry| entry.memory_mb);
     let mut all = vec![
@@ -53,8 +54,7 @@ pub fn needs(bounds: &Bounds, bundle: &Bundle, code_bytes: u64) -> Vec<Need> {
             need: at_once.calls(),
             unit: "",
             because: format!(
-                "up to {} peers × {} batches at once; calls beyond it are throttled and made again, six times at the most",
-                at_once.peers, at_once.batches
+                "calls at once, within functions.max_concurrency ({max_concurrency}); those beyond the account's are throttled and made again, six times at the most",
             ),
             short: Short::Slows,
         },
@@ -81,7 +81,7 @@ pub fn needs(bounds: &Bounds, bundle: &Bundle, code_bytes: u64) -> Vec<Need> {
             name: "Open executions",
             words: &["open executions"],
             // `train`, its `segment` and that one's `round`.
-            need: 3 + at_once.children,
+            need: 3 + children,
             unit: "",
             because: "of one run".to_owned(),
             short: Short::Slows,
@@ -99,7 +99,7 @@ pub fn needs(bounds: &Bounds, bundle: &Bundle, code_bytes: u64) -> Vec<Need> {
             service: "states",
             name: "StartExecution throttle token bucket size",
             words: &["startexecution", "bucket"],
-            need: at_once.children.max(1),
+            need: children.max(1),
             unit: "",
             because: "executions that a round starts at once; those beyond it are started again, six times at the most".to_owned(),
             short: Short::Slows,

@@ -23,7 +23,7 @@ use stepgrad_contract::budget::{Budget, Load, Rate};
 use stepgrad_contract::fanout::{Batches, Choice, Fanout, Member};
 use stepgrad_contract::manifest::Manifest;
 use stepgrad_contract::schedule::Schedule;
-use stepgrad_contract::training::{Algorithm, Every, Training};
+use stepgrad_contract::training::{Algorithm, Every, MAX_CONCURRENCY, Training};
 use stepgrad_contract::{Function, FunctionError};
 use walk::Walker;
 
@@ -252,7 +252,8 @@ impl Layout {
             probe: false,
             batches: Batches::carried(1, *batches, self.choice),
         });
-        Fanout::carried(members.collect(), self.choice)
+        // How many of them are at work at once changes no count.
+        Fanout::carried(members.collect(), self.choice, MAX_CONCURRENCY)
     }
 }
 

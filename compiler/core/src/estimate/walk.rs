@@ -156,7 +156,7 @@ impl<'a> Walker<'a> {
         match (path.rsplit('.').next().unwrap_or_default(), data) {
             ("members", Data { fanout, members, .. }) => {
                 let members = match fanout {
-                    Some(Fanout::Inline { members }) => members,
+                    Some(Fanout::Inline { members, .. }) => members,
                     Some(Fanout::Child { .. }) => return Err(unknown()),
                     None => members,
                 };
@@ -169,7 +169,7 @@ impl<'a> Walker<'a> {
                     counts.add(&each, times);
                 }
             }
-            ("groups", Data { fanout: Some(Fanout::Child { groups }), .. }) => {
+            ("groups", Data { fanout: Some(Fanout::Child { groups, .. }), .. }) => {
                 for group in groups {
                     let data = Data { members: &group.members, ..Data::default() };
                     counts.add(&self.scope(machine, processor, data)?, 1);

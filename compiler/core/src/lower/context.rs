@@ -2,7 +2,7 @@
 //! has to be decided is decided here, so that the templates only say how it is written.
 
 use super::{Settings, machine_placeholder};
-use crate::limits::{FUNCTION_TIMEOUT_S, INLINE_MAP_CONCURRENCY};
+use crate::limits::FUNCTION_TIMEOUT_S;
 use crate::plan::{Dimension, Failure, Map, Plan, Stage, Step};
 use serde_json::{Value, json};
 use stepgrad_contract::{ErrorKind, Function, view};
@@ -59,6 +59,7 @@ fn train(plan: &Plan, settings: &Settings) -> Rendering {
             "comment": format!("a training: {}", plan.summary),
             "steps": tasks(&plan.setup, Some("Segment")),
             "finish": tasks(&plan.finish, None),
+            "timeout_s": settings.longest_run_s,
             "budget": settings.budget,
             "failure": {"kind": "fail", "name": "TrainingFailed"},
             "segment": {"arn": machine_placeholder("segment"), "timeout_s": SEGMENT_TIMEOUT},
@@ -254,7 +255,6 @@ impl Lowering<'_> {
                 "timeout_s": timeout,
                 "execution_name": execution,
             },
-            "concurrency": INLINE_MAP_CONCURRENCY,
             "steps": steps,
             "hands_over": steps.iter().any(|step| !step["hand_over"].is_null()),
             "failure": failure,
@@ -297,7 +297,10 @@ fn step_name(step: &Step) -> &str {
     }
 }
 
-/// The retriers of a function's call. Throttling has one of its own: it says nothing about the function.
+/// The retriers of a function's call. Throttling has one of its own: it says nothing about the function. As a training's
+/// own calls stay within `functions.max_concurrency`, it comes from others in the account, whose calls may take minutes:
+/// each delay is three times the one before, so that six attempts wait two minutes on average, and four at the most. More
+/// attempts would cost events of every history, and so peers and batches that it holds; longer delays cost none.
 fn retry(max_attempts: u32) -> Value {
     let mut transient = vec![
         "Lambda.ServiceException",
@@ -314,8 +317,8 @@ fn retry(max_attempts: u32) -> Value {
             "ErrorEquals": ["Lambda.TooManyRequestsException"],
             "IntervalSeconds": 1,
             "MaxAttempts": 6,
-            "BackoffRate": 2,
-            "MaxDelaySeconds": 30,
+            "BackoffRate": 3,
+            "MaxDelaySeconds": 120,
             "JitterStrategy": "FULL",
         },
         {
@@ -338,10 +341,13 @@ fn retry(max_attempts: u32) -> Value {
 }
 
 /// The retriers of a child execution's start. A child that ran and failed is not started again: its own states
-/// have had their retries, and its name is taken.
+/// have had their retries, and its name is taken. What the service's model does not name, a failure inside it for one,
+/// comes under the name of the SDK's base class, as with Lambda's. Where the execution was started all the same, its name
+/// and input lead to it again.
 fn child_retry() -> Value {
     json!([{
         "ErrorEquals": [
+            "StepFunctions.AWSStepFunctionsException",
             "StepFunctions.ExecutionLimitExceededException",
             "StepFunctions.SdkClientException",
             "StepFunctions.ThrottlingException",

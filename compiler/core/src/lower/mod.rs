@@ -24,6 +24,8 @@ pub struct Settings {
     pub max_attempts: u32,
     /// Times that one piece of work is handed over from call to call.
     pub hand_overs: u32,
+    /// Seconds after which a run is given up; `None` for as long as AWS lets it take.
+    pub longest_run_s: Option<u32>,
     /// What the training may cost, in nano-dollars.
     pub budget: Option<u64>,
 }

@@ -12,7 +12,11 @@ use std::ops::RangeInclusive;
 const LOG_RETENTION_DAYS: [u32; 22] =
     [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
 const DEFAULT_LOG_RETENTION: u32 = 30;
-const RUN_RETENTION: RangeInclusive<u32> = 1..=3_650;
+/// At least two: one for the run, one in which what it leaves can be read.
+const RUN_RETENTION: RangeInclusive<u32> = 2..=3_650;
+/// Days that a Standard execution takes at the most (AWS Step Functions, "Service quotas": a year).
+const LONGEST_EXECUTION: u32 = 366;
+const DAY_S: u32 = 24 * 3_600;
 const KEY_PATTERN: &str = "^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$";
 
 /// What a deployment to AWS gets beside the functions.
@@ -25,7 +29,8 @@ pub struct Aws {
     /// Days that logs are kept: one of those that CloudWatch Logs has, e.g. 7, 30, 90, 365.
     #[schemars(with = "Option<u32>", extend("enum" = LOG_RETENTION_DAYS, "default" = DEFAULT_LOG_RETENTION))]
     pub log_retention_days: Spanned<u32>,
-    /// Days after which S3 deletes a run, its trained model included; absent keeps runs until they are deleted.
+    /// Days after which S3 deletes a run, its trained model included; absent keeps runs until they are deleted. A run
+    /// that takes longer than a day less ends with `States.Timeout`, before it loses what it works on.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<u32>", range(min = *RUN_RETENTION.start(), max = *RUN_RETENTION.end()))]
     pub run_retention_days: Option<Spanned<u32>>,
@@ -36,6 +41,13 @@ pub struct Aws {
 }
 
 impl Aws {
+    /// Seconds that a run may take, so that S3 deletes nothing of one that is under way: what stands in a run's folder was
+    /// written after the run was begun, or just before. `None` where it cannot take as long.
+    pub(crate) fn longest_run_s(&self) -> Option<u32> {
+        let days = self.run_retention_days.as_ref()?.value.saturating_sub(1);
+        (days <= LONGEST_EXECUTION).then(|| days.saturating_mul(DAY_S))
+    }
+
     pub(super) fn read(value: &Value<'_>, cx: &mut Findings) -> Self {
         let mut fields = Fields::open_optional(value, cx);
         let aws = Self {

@@ -20,7 +20,6 @@ const MEMORY_MB: RangeInclusive<u32> = 128..=limits::FUNCTION_MEMORY_MB;
 const TIMEOUT_S: RangeInclusive<u32> = 1..=limits::FUNCTION_TIMEOUT_S;
 /// AWS Step Functions, "Distributed Map": the most child executions at once.
 const CONCURRENCY: RangeInclusive<u32> = 1..=10_000;
-const DEFAULT_CONCURRENCY: u32 = 100;
 const RESERVE_S: RangeInclusive<u32> = 1..=600;
 const HAND_OVERS: RangeInclusive<u32> = 1..=100;
 
@@ -30,7 +29,7 @@ pub struct Functions {
     /// Memory and time of every function.
     #[serde(flatten)]
     pub settings: BTreeMap<Function, Settings>,
-    /// Functions that run at the same time, at the most.
+    /// Calls that are under way at the same time, at the most: here and on AWS.
     pub max_concurrency: Spanned<u32>,
     /// The processor they are built for.
     pub architecture: Spanned<Processor>,
@@ -193,8 +192,8 @@ impl JsonSchema for Functions {
             "type": "integer",
             "minimum": CONCURRENCY.start(),
             "maximum": CONCURRENCY.end(),
-            "default": DEFAULT_CONCURRENCY,
-            "description": "Functions that run at the same time, at the most.",
+            "default": training::MAX_CONCURRENCY,
+            "description": "Calls of functions that one training has under way at the same time, at the most: here and on AWS.",
         });
         properties.insert("max_concurrency".to_owned(), concurrency.to_value());
         let mut processor = Named::<Processor>::json_schema(generator);
@@ -240,8 +239,9 @@ impl Functions {
         }
         let functions = Self {
             settings,
-            max_concurrency: fields
-                .or("max_concurrency", DEFAULT_CONCURRENCY, cx, |value, cx| whole(value, &CONCURRENCY, cx)),
+            max_concurrency: fields.or("max_concurrency", training::MAX_CONCURRENCY, cx, |value, cx| {
+                whole(value, &CONCURRENCY, cx)
+            }),
             architecture: fields.or("architecture", Processor::Arm64, cx, choice),
             hand_over: HandOver::read(&fields.take("hand_over"), cx),
             metrics: fields.or("metrics", Metrics::None, cx, choice),

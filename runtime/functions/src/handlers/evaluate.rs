@@ -70,7 +70,7 @@ pub(super) async fn handle(
     }
 
     let next = match after.stop {
-        Some(_) => Next { round, next: Action::Finish, fanout: Fanout::Inline { members: Vec::new() } },
+        Some(_) => Next { round, next: Action::Finish, fanout: Fanout::nobody() },
         None => Next {
             round: round + 1,
             next: match round % run.training.rounds_per_segment.max(1) {

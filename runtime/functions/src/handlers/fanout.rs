@@ -20,7 +20,7 @@ pub(super) fn of_round(run: &Run, round: u32, before: &Progress) -> Result<Fanou
     let probe = |peer| before.away.iter().any(|away| away.peer == peer);
     let members = run.present(before).map(|peer| Member { peer, probe: probe(peer), batches: batches(peer) });
     let members = members.collect();
-    Ok(Fanout::carried(members, choice))
+    Ok(Fanout::carried(members, choice, run.training.max_concurrency))
 }
 
 /// These members, without batches.
@@ -28,7 +28,7 @@ pub(super) fn of_members(run: &Run, members: &[u32]) -> Result<Fanout, FunctionE
     let choice = run.choice().ok_or_else(|| too_many(run))?;
     let members =
         members.iter().map(|peer| Member { peer: *peer, probe: false, batches: Batches::None }).collect();
-    Ok(Fanout::carried(members, choice))
+    Ok(Fanout::carried(members, choice, run.training.max_concurrency))
 }
 
 pub(super) fn too_many(run: &Run) -> FunctionError {

@@ -38,7 +38,7 @@ pub(super) async fn handle(
         if watch.stepped() {
             let continuation = event.handed_over.continuation.saturating_add(1);
             return Ok(PrepareReply {
-                next: Next { round: 1, next: Action::Round, fanout: Fanout::Inline { members: Vec::new() } },
+                next: Next { round: 1, next: Action::Round, fanout: Fanout::nobody() },
                 handed_over: Some(HandedOver { continuation, next: written }),
                 cost: cost::open(&training, event.began.as_ref())?,
             });

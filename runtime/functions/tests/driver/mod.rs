@@ -58,6 +58,7 @@ pub(crate) fn training() -> Training {
         gone_after_rounds: None,
         hand_over: HandOver::default(),
         metrics: Metrics::None,
+        max_concurrency: stepgrad_contract::training::MAX_CONCURRENCY,
         carriers: Carriers {
             history_limit: 25_000,
             round_fixed: 100,
