@@ -128,7 +128,7 @@ impl<'a> Runs<'a> {
     /// # Errors
     /// Where it cannot be put.
     pub async fn put(&self, key: &str, content: Vec<u8>) -> Result<(), Error> {
-        self.bucket().put(&format!("{}/{key}", names::RUNS), content, None).await
+        self.bucket().put(&format!("{}/{key}", names::RUNS), content).await
     }
 
     /// An object of a run; `None` where it is not there.

@@ -1,15 +1,20 @@
 //! Objects that a deployment puts into its bucket: packages of functions, and data.
 //!
-//! Every upload carries SHA-256 checksums that S3 verifies. Large files go in parts, some at once; an upload that was
-//! interrupted goes on with the parts that S3 has already.
+//! Every upload carries SHA-256 checksums that S3 verifies, and by them, not by what somebody wrote beside it, an object is known.
+//! Large files go in parts, some at once; an upload that was interrupted goes on with the parts that S3 has already, and one that
+//! was begun for other bytes is given up.
+//!
+//! Source: Amazon S3 User Guide, "Checking object integrity in Amazon S3": the SHA-256 of an object in parts is that of the
+//! parts' SHA-256s one after the other, with `-` and their number behind it.
 
 use crate::difference::{Difference, Differences};
 use crate::error::{Call, Error, Kind, call};
 use crate::session::{Session, sending};
 use crate::watch::Watch;
-use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart, MultipartUpload, Part,
+};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt, TryStreamExt};
@@ -24,8 +29,6 @@ const PART: u64 = 16 << 20;
 const PARTS: u64 = 10_000;
 /// Parts on their way at once: each is held in memory.
 const AT_ONCE: usize = 4;
-/// Where an object tells the SHA-256 of its content: S3's own checksum of an upload in parts is one of checksums.
-const DIGEST: &str = "stepgrad-sha256";
 
 /// A file that is to be an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub struct Upload {
     pub bytes: u64,
     /// SHA-256 of its content.
     pub sha256: [u8; 32],
+    /// SHA-256 of each of its parts; of one alone, where it goes in one request.
+    parts: Vec<[u8; 32]>,
 }
 
 impl Upload {
@@ -48,14 +53,36 @@ impl Upload {
     pub async fn of(key: String, path: PathBuf) -> Result<Self, Error> {
         let failed = |error| Error::File { path: path.clone(), error };
         let mut file = open(&path).await?;
-        let (mut digest, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 20]);
+        let bytes = file.metadata().await.map_err(failed)?.len();
+        let (mut digest, mut parts, mut buffer) = (Sha256::new(), Vec::new(), vec![0; 1 << 20]);
+        let mut left = bytes;
         loop {
-            let read = file.read(&mut buffer).await.map_err(failed)?;
-            let Some(part) = buffer.get(..read).filter(|part| !part.is_empty()) else { break };
-            digest.update(part);
-            bytes += part.len() as u64;
+            let (mut part, mut of_part) = (Sha256::new(), left.min(part_bytes(bytes)));
+            left -= of_part;
+            while of_part > 0 {
+                let room = usize::try_from(of_part).unwrap_or(usize::MAX).min(buffer.len());
+                let read = file.read(buffer.get_mut(..room).unwrap_or_default()).await.map_err(failed)?;
+                let content = buffer.get(..read).unwrap_or_default();
+                if content.is_empty() {
+                    return Err(changed(&path));
+                }
+                digest.update(content);
+                part.update(content);
+                of_part -= read as u64;
+            }
+            parts.push(part.finalize().into());
+            if left == 0 {
+                return Ok(Self { key, sha256: digest.finalize().into(), path, bytes, parts });
+            }
         }
-        Ok(Self { key, sha256: digest.finalize().into(), path, bytes })
+    }
+
+    /// What S3 tells of the object.
+    fn checksum(&self) -> String {
+        match self.parts.as_slice() {
+            [_] => self.base64(),
+            parts => format!("{}-{}", STANDARD.encode(Sha256::digest(parts.concat())), parts.len()),
+        }
     }
 
     /// The digest as hexadecimal digits.
@@ -77,6 +104,11 @@ impl Upload {
     }
 }
 
+/// Bytes of each part but the last of a file of so many.
+fn part_bytes(bytes: u64) -> u64 {
+    PART.max(bytes.div_ceil(PARTS))
+}
+
 async fn open(path: &Path) -> Result<tokio::fs::File, Error> {
     tokio::fs::File::open(path).await.map_err(|error| Error::File { path: path.to_owned(), error })
 }
@@ -84,7 +116,7 @@ async fn open(path: &Path) -> Result<tokio::fs::File, Error> {
 /// An object as it is.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    sha256: Option<String>,
+    checksum: Option<String>,
     bytes: Option<i64>,
 }
 
@@ -101,10 +133,14 @@ impl Bucket<'_> {
     }
 
     pub(crate) async fn look(&self, key: &str) -> Result<Option<Seen>, Error> {
-        let head = self.session.s3.head_object().bucket(self.name).key(key).send().await;
+        let head = self.session.s3.head_object().bucket(self.name).key(key);
+        let head = head.checksum_mode(ChecksumMode::Enabled).send().await;
         let seen = self.on("s3:HeadObject", key).needs("s3:GetObject").found(head)?;
-        let digest = |head: &HeadObjectOutput| head.metadata().and_then(|all| all.get(DIGEST)).cloned();
-        Ok(seen.map(|head| Seen { sha256: digest(&head), bytes: head.content_length() }))
+        let seen = seen.map(|head| Seen {
+            checksum: head.checksum_sha256().map(str::to_owned),
+            bytes: head.content_length(),
+        });
+        Ok(seen)
     }
 
     /// The keys that begin so.
@@ -139,58 +175,49 @@ impl Bucket<'_> {
     async fn at_once(&self, upload: &Upload, watch: &dyn Watch) -> Result<(), Error> {
         let content = part(&upload.path, 0, upload.bytes).await?;
         if Sha256::digest(&content)[..] != upload.sha256 {
-            return Err(changed(upload));
+            return Err(changed(&upload.path));
         }
-        self.put(&upload.key, content, Some((DIGEST, upload.hex()))).await?;
+        self.put(&upload.key, content).await?;
         watch.sent(&upload.key, upload.bytes, upload.bytes);
         Ok(())
     }
 
     /// Puts an object; S3 verifies its checksum.
-    pub(crate) async fn put(
-        &self,
-        key: &str,
-        content: Vec<u8>,
-        metadata: Option<(&str, String)>,
-    ) -> Result<(), Error> {
+    pub(crate) async fn put(&self, key: &str, content: Vec<u8>) -> Result<(), Error> {
         let checksum = STANDARD.encode(Sha256::digest(&content));
-        let mut put = self.session.s3.put_object().bucket(self.name).key(key).checksum_sha256(checksum);
-        if let Some((name, value)) = metadata {
-            put = put.metadata(name, value);
-        }
+        let put = self.session.s3.put_object().bucket(self.name).key(key).checksum_sha256(checksum);
         let sent = put.body(ByteStream::from(content)).customize().config_override(sending()).send().await;
         self.on("s3:PutObject", key).ok(sent).map(drop)
     }
 
     async fn in_parts(&self, upload: &Upload, watch: &dyn Watch) -> Result<(), Error> {
         let (key, s3) = (upload.key.as_str(), &self.session.s3);
-        let size = PART.max(upload.bytes.div_ceil(PARTS));
-        let count = upload.bytes.div_ceil(size);
-        let begun = self.begun(key).await?;
-        let (id, there) = match begun {
+        let size = part_bytes(upload.bytes);
+        let (id, there) = match self.begun(upload).await? {
             Some(begun) => begun,
             None => {
                 let create = s3.create_multipart_upload().bucket(self.name).key(key);
-                let create =
-                    create.checksum_algorithm(ChecksumAlgorithm::Sha256).metadata(DIGEST, upload.hex());
+                let create = create.checksum_algorithm(ChecksumAlgorithm::Sha256);
                 let asked = self.on("s3:CreateMultipartUpload", key).needs("s3:PutObject");
                 let created = asked.ok(create.send().await)?;
                 (created.upload_id().unwrap_or_default().to_owned(), BTreeMap::new())
             }
         };
         let sent = std::sync::atomic::AtomicU64::new(0);
-        let send = |place: u64| {
-            let (id, there, sent) = (&id, &there, &sent);
+        let send = |(place, digest): (u64, [u8; 32])| {
+            let (id, there, sent, checksum) = (&id, &there, &sent, STANDARD.encode(digest));
             async move {
                 let from = place * size;
-                let content = part(&upload.path, from, size.min(upload.bytes - from)).await?;
-                let bytes = content.len() as u64;
-                let checksum = STANDARD.encode(Sha256::digest(&content));
-                let number = i32::try_from(place + 1).unwrap_or(i32::MAX);
+                let bytes = size.min(upload.bytes - from);
+                let number = number(place);
                 let part = CompletedPart::builder().part_number(number).checksum_sha256(&checksum);
                 let etag = match there.get(&number) {
-                    Some((sum, etag)) if *sum == checksum => etag.clone(),
-                    _ => {
+                    Some(etag) => etag.clone(),
+                    None => {
+                        let content = self::part(&upload.path, from, bytes).await?;
+                        if Sha256::digest(&content)[..] != digest[..] {
+                            return Err(changed(&upload.path));
+                        }
                         let put =
                             s3.upload_part().bucket(self.name).key(key).upload_id(id).part_number(number);
                         let put = put.checksum_sha256(&checksum).body(ByteStream::from(content));
@@ -204,8 +231,10 @@ impl Bucket<'_> {
                 Ok::<_, Error>(part.e_tag(etag).build())
             }
         };
-        let parts: Vec<_> =
-            futures::stream::iter((0..count).map(send)).buffered(AT_ONCE).try_collect().await?;
+        let parts: Vec<_> = futures::stream::iter((0..).zip(upload.parts.iter().copied()).map(send))
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await?;
         let all = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let complete = s3.complete_multipart_upload().bucket(self.name).key(key).upload_id(&id);
         let completed = complete.multipart_upload(all).send().await;
@@ -219,31 +248,69 @@ impl Bucket<'_> {
         }
     }
 
-    /// An upload of this key that was begun and not completed: its id, and its parts' checksums and tags.
-    async fn begun(&self, key: &str) -> Result<Option<(String, BTreeMap<i32, (String, String)>)>, Error> {
-        let s3 = &self.session.s3;
+    /// An upload of these bytes that was begun and not completed: its id, and the tags of the parts that are there. Those of other
+    /// bytes are given up.
+    async fn begun(&self, upload: &Upload) -> Result<Option<(String, BTreeMap<i32, String>)>, Error> {
+        let (key, s3) = (upload.key.as_str(), &self.session.s3);
         let asked = self.on("s3:ListMultipartUploads", key).needs("s3:ListBucketMultipartUploads");
         let listed = asked.ok(s3.list_multipart_uploads().bucket(self.name).prefix(key).send().await)?;
-        let mut same = listed.uploads().iter().filter(|upload| upload.key() == Some(key));
-        let Some(id) = same.next_back().and_then(|upload| upload.upload_id()) else { return Ok(None) };
-        let asked = self.on("s3:ListParts", key).needs("s3:ListMultipartUploadParts");
-        let mut pages = s3.list_parts().bucket(self.name).key(key).upload_id(id).into_paginator().send();
-        let mut parts = BTreeMap::new();
-        while let Some(page) = pages.next().await {
-            for part in asked.ok(page)?.parts() {
-                if let (Some(number), Some(sum), Some(tag)) =
-                    (part.part_number(), part.checksum_sha256(), part.e_tag())
-                {
-                    parts.insert(number, (sum.to_owned(), tag.to_owned()));
+        let mut found = None;
+        for begun in listed.uploads().iter().filter(|begun| begun.key() == Some(key)) {
+            let Some(id) = begun.upload_id() else { continue };
+            let there =
+                if found.is_none() && is_checked(begun) { self.parts(upload, id).await? } else { None };
+            match there {
+                Some(there) => found = Some((id.to_owned(), there)),
+                None => {
+                    let given_up =
+                        s3.abort_multipart_upload().bucket(self.name).key(key).upload_id(id).send().await;
+                    let _ = self.on("s3:AbortMultipartUpload", key).found(given_up)?;
                 }
             }
         }
-        Ok(Some((id.to_owned(), parts)))
+        Ok(found)
+    }
+
+    /// The tags of the parts of an upload, if each is one of these bytes.
+    async fn parts(&self, upload: &Upload, id: &str) -> Result<Option<BTreeMap<i32, String>>, Error> {
+        let asked = self.on("s3:ListParts", &upload.key).needs("s3:ListMultipartUploadParts");
+        let list = self.session.s3.list_parts().bucket(self.name).key(&upload.key).upload_id(id);
+        let mut pages = list.into_paginator().send();
+        let mut there = BTreeMap::new();
+        while let Some(page) = pages.next().await {
+            for part in asked.ok(page)?.parts() {
+                let (Some(number), Some(tag), true) = (part.part_number(), part.e_tag(), upload.has(part))
+                else {
+                    return Ok(None);
+                };
+                there.insert(number, tag.to_owned());
+            }
+        }
+        Ok(Some(there))
     }
 }
 
-fn changed(upload: &Upload) -> Error {
-    Error::Desired(format!("{} has changed while it was uploaded: deploy again", upload.path.display()))
+impl Upload {
+    /// Whether a part that S3 has is one of this file.
+    fn has(&self, part: &Part) -> bool {
+        let place = part.part_number().and_then(|number| usize::try_from(number).ok()?.checked_sub(1));
+        let own = place.and_then(|place| self.parts.get(place)).map(|digest| STANDARD.encode(digest));
+        own.is_some() && own.as_deref() == part.checksum_sha256()
+    }
+}
+
+/// Whether S3 takes our checksums for the parts of an upload; where it does not tell, the parts do.
+fn is_checked(begun: &MultipartUpload) -> bool {
+    begun.checksum_algorithm().is_none_or(|algorithm| *algorithm == ChecksumAlgorithm::Sha256)
+}
+
+/// Parts are counted from 1.
+fn number(place: u64) -> i32 {
+    i32::try_from(place + 1).unwrap_or(i32::MAX)
+}
+
+fn changed(path: &Path) -> Error {
+    Error::Desired(format!("{} has changed while it was read: run the same command again", path.display()))
 }
 
 async fn part(path: &Path, from: u64, length: u64) -> Result<Vec<u8>, Error> {
@@ -257,9 +324,67 @@ async fn part(path: &Path, from: u64, length: u64) -> Result<Vec<u8>, Error> {
 
 pub(crate) fn compare(wanted: &Upload, seen: &Seen) -> Vec<Difference> {
     let mut differences = Differences::default();
-    let is = seen.sha256.as_deref().unwrap_or("unknown");
-    differences.field("sha256", is, &wanted.hex());
+    let is = seen.checksum.as_deref().unwrap_or("unknown");
+    differences.field("checksum", is, &wanted.checksum());
     let bytes = seen.bytes.unwrap_or_default().to_string();
     differences.field("bytes", &bytes, &wanted.bytes.to_string());
     differences.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PART, Part, Seen, Upload, changed, compare, part_bytes};
+    use std::path::PathBuf;
+
+    async fn upload(content: &[u8]) -> (tempfile::NamedTempFile, Upload) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        tokio::fs::write(file.path(), content).await.unwrap();
+        let upload = Upload::of("data/x".to_owned(), file.path().to_owned()).await.unwrap();
+        (file, upload)
+    }
+
+    #[tokio::test]
+    async fn a_small_file_is_known_by_its_digest_and_a_large_one_by_those_of_its_parts() {
+        let seen = |checksum: &str, bytes| Seen { checksum: Some(checksum.to_owned()), bytes: Some(bytes) };
+        let (_file, small) = upload(b"").await;
+        // printf '' | openssl dgst -sha256 -binary | base64
+        let empty = seen("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", 0);
+        assert_eq!(compare(&small, &empty), []);
+
+        let size = usize::try_from(PART).unwrap();
+        let mut content = vec![0; size + 1];
+        let (_file, large) = upload(&content).await;
+        // (head -c 16777216 /dev/zero | openssl dgst -sha256 -binary; head -c 1 /dev/zero | openssl dgst -sha256 -binary) |
+        // openssl dgst -sha256 -binary | base64
+        let zeros = seen("lGPP0n+q9EzfEX3WRbblOuytk8fVTXeREv3GfJkPUZc=-2", i64::try_from(size).unwrap() + 1);
+        assert_eq!(compare(&large, &zeros), []);
+        let first = Part::builder()
+            .part_number(1)
+            .checksum_sha256("CArPNaUHrJhJz8ukfcKtg+AbdWY6UWJ5yLnSQ7cZZD4=")
+            .build();
+        let last = Part::builder()
+            .part_number(2)
+            .checksum_sha256("bjQLnP+zepicpUTmu3gKLHiQHT+zNzh2hRGjBhevoB0=")
+            .build();
+        assert!(large.has(&first) && large.has(&last));
+
+        content[size] = 1;
+        let (_file, other) = upload(&content).await;
+        assert_eq!(compare(&other, &zeros).len(), 1);
+        assert!(other.has(&first) && !other.has(&last), "only the last part is another");
+        for part in [Part::builder().part_number(3), Part::builder().part_number(0), Part::builder()] {
+            assert!(
+                !large.has(&part.checksum_sha256("CArPNaUHrJhJz8ukfcKtg+AbdWY6UWJ5yLnSQ7cZZD4=").build())
+            );
+        }
+        assert!(!large.has(&Part::builder().part_number(1).build()));
+    }
+
+    #[test]
+    fn the_largest_object_has_no_more_parts_than_there_may_be() {
+        assert_eq!(part_bytes(1), PART);
+        let largest = 5_u64 << 40;
+        assert_eq!(largest.div_ceil(part_bytes(largest)), 10_000);
+        assert!(changed(&PathBuf::from("x")).to_string().contains("x has changed"));
+    }
 }
