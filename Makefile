@@ -7,7 +7,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 STEPGRAD = $(or $(CARGO_TARGET_DIR),target)/debug/stepgrad
 
-.PHONY: run test setup build chaos recovery byzantine bench bench-engines fuzz lint clean
+.PHONY: run test setup build chaos packages recovery byzantine bench bench-engines fuzz lint clean
 
 run: build
 	$(STEPGRAD) run examples/digits.yaml
@@ -29,6 +29,10 @@ build: setup
 SEEDS ?= 500
 chaos: build
 	STEPGRAD_CHAOS_SEEDS=$(SEEDS) $(CARGO) test --locked -p stepgrad-tests --test chaos
+
+# Every package for Lambda, for both processors: their sizes, the same bytes of another folder, and a training with each.
+packages: build
+	$(PYTHON) setup/packages.py --stepgrad $(abspath $(STEPGRAD)) --again --run
 
 # How long a lost peer costs, which dies or hangs: to notice it, to go on without it, to have it back.
 recovery: build

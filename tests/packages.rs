@@ -242,3 +242,90 @@ fn what_a_build_for_the_other_processor_lacks_is_named() {
         "{said}"
     );
 }
+
+/// A cargo that notes what it is asked for, and gives `binary` for what it was to build.
+fn cargo(folder: &Path, binary: &Path) -> std::ffi::OsString {
+    let tools = folder.join("tools");
+    std::fs::create_dir_all(&tools).unwrap();
+    let target = Architecture::of_this_machine().unwrap().target();
+    let script = format!(
+        r#"#!/bin/sh
+set -e
+case "$1" in
+metadata) echo '{{"workspace_root": "/the/sources", "target_directory": "{folder}/built", "packages": [
+    {{"source": "registry", "manifest_path": "/the/registry/tch-1/Cargo.toml"}}]}}' ;;
+build)
+    echo "$@" > "{folder}/asked"; env > "{folder}/environment"
+    mkdir -p "{folder}/built/{target}/lambda"
+    cp "{binary}" "{folder}/built/{target}/lambda/bootstrap-light" ;;
+esac
+"#,
+        folder = folder.display(),
+        binary = binary.display()
+    );
+    let path = tools.join("cargo");
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let others = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(std::iter::once(tools).chain(std::env::split_paths(&others))).unwrap()
+}
+
+#[test]
+fn a_build_names_no_folder_of_this_computer_and_is_checked_as_lambda_would_load_it() {
+    if !suits("a_build_names_no_folder_of_this_computer_and_is_checked_as_lambda_would_load_it") {
+        return;
+    }
+    let project = project();
+    let folder = project.path();
+    let build = |given: &Path| {
+        let mut command = command(folder, &["functions", "build", "--light-only", "-o", "json", "--sources"]);
+        command
+            .arg(stepgrad_tests::root())
+            .env("PATH", cargo(folder, given))
+            .env("RUSTFLAGS", "-Cdebuginfo=2");
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        end(command.spawn().unwrap())
+    };
+    let light = binary("bootstrap-light");
+    let said = build(&light).exits(0).json();
+    let binaries = PathBuf::from(said["binaries"].as_str().unwrap());
+    assert!(binaries.starts_with(folder.join("built")), "{said}");
+    assert_eq!(std::fs::read(binaries.join("bootstrap-light")).unwrap(), std::fs::read(&light).unwrap());
+    let asked = std::fs::read_to_string(folder.join("asked")).unwrap();
+    assert!(
+        asked.contains("--locked --profile lambda") && asked.contains("--no-default-features"),
+        "{asked}"
+    );
+    let environment = std::fs::read_to_string(folder.join("environment")).unwrap();
+    let of =
+        |name: &str| environment.lines().find_map(|line| line.strip_prefix(&format!("{name}="))).unwrap();
+    // In the place of the user's own, which would give other bytes.
+    let flags: Vec<&str> = of("CARGO_ENCODED_RUSTFLAGS").split('\u{1f}').collect();
+    let built = format!("--remap-path-prefix={}/built=/target", folder.display());
+    for flag in
+        ["--remap-path-prefix=/the/sources=/stepgrad", "--remap-path-prefix=/the/registry=/crates", &built]
+    {
+        assert!(flags.contains(&flag), "{flags:?}");
+    }
+    assert!(flags.iter().all(|flag| flag.starts_with("--remap-path-prefix=")), "{flags:?}");
+    let target = Architecture::of_this_machine().unwrap().target().replace('-', "_");
+    assert!(of(&format!("CFLAGS_{target}")).contains("'-ffile-prefix-map=/the/sources=/stepgrad'"));
+    assert_eq!(of("STEPGRAD_PACKAGE"), "1");
+
+    // The same, of a computer with a newer C library than Lambda's.
+    let mut bytes = std::fs::read(&light).unwrap();
+    let needs = elf::needs(&light, &bytes).unwrap();
+    let newest = needs.versions.iter().rfind(|version| version.len() == "GLIBC_2.34".len()).unwrap();
+    let places: Vec<usize> = (0..bytes.len() - newest.len())
+        .filter(|place| bytes[*place..].starts_with(newest.as_bytes()))
+        .collect();
+    for place in places {
+        bytes[place..place + newest.len()].copy_from_slice(b"GLIBC_2.41");
+    }
+    let newer = folder.join("newer");
+    std::fs::write(&newer, bytes).unwrap();
+    let refused = build(&newer).exits(2).stdout;
+    assert!(refused.contains("needs GLIBC_2.41, and Lambda's provided.al2023 has GLIBC_2.34"), "{refused}");
+    let failed = build(&folder.join("nothing")).exits(1).stdout;
+    assert!(failed.contains("cargo could not build bootstrap-light"), "{failed}");
+}

@@ -13,6 +13,7 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=src/models/torchscript.cpp");
     println!("cargo:rerun-if-env-changed=LIBTORCH_INCLUDE");
+    println!("cargo:rerun-if-env-changed=STEPGRAD_PACKAGE");
     let mut build = cc::Build::new();
     build.cpp(true).std("c++17").warnings(false).file("src/models/torchscript.cpp");
     // As torch-sys compiles its own.
@@ -22,7 +23,9 @@ fn main() {
     }
     // Cargo sets this from the `links` metadata of torch-sys.
     if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
-        println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
+        // What goes into a package finds its libraries beside itself, and its bytes do not tell where it was linked.
+        let way = if std::env::var_os("STEPGRAD_PACKAGE").is_some() { "-rpath-link" } else { "-rpath" };
+        println!("cargo:rustc-link-arg=-Wl,{way},{lib}");
         let root = std::env::var("LIBTORCH_INCLUDE").ok().map(Into::into);
         if let Some(root) = root.or_else(|| Path::new(&lib).parent().map(Path::to_path_buf)) {
             build.include(root.join("include"));

@@ -1,15 +1,21 @@
 //! `stepgrad functions build`: the binaries for Lambda by cargo, for this processor or, where the tools are there, for the
-//! other one. What is missing is named before anything is compiled.
+//! other one. What is missing is named before anything is compiled, and what was built is checked as Lambda would load it. The same
+//! sources, compilers and libtorch give the same bytes, wherever they lie.
 #![expect(clippy::disallowed_methods, reason = "starts cargo and looks for tools")]
+
+mod missing;
+mod places;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{self, Format};
+use missing::{missing, tools};
+use places::Places;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use stepgrad_contract::function::Artefact;
-use stepgrad_package::{Architecture, PackageError};
+use stepgrad_package::{Architecture, elf};
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -43,21 +49,29 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
     })?;
     let sources = sources(args)?;
     let libtorch = args.libtorch.clone().or_else(|| std::env::var_os("LIBTORCH").map(PathBuf::from));
-    let libtorch = libtorch.unwrap_or_else(|| sources.join(".libtorch"));
-    let missing = missing(architecture, &libtorch, args.light_only);
+    // Cargo and what it starts work in other folders than this one.
+    let libtorch = absolute(&libtorch.unwrap_or_else(|| sources.join(".libtorch")))?;
+    let missing: Vec<String> = missing(architecture, (!args.light_only).then_some(&libtorch))
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     if !missing.is_empty() {
         let what = format!("cannot build for {architecture} here; missing:\n  - {}", missing.join("\n  - "));
         return Err(Failure::new(Exit::Usage, what));
     }
+    let places = Places::of(&metadata(architecture, &sources)?)?;
+    let folder = places.target.join(architecture.target()).join(PROFILE);
     let mut artefacts = vec![Artefact::Light];
     if !args.light_only {
         artefacts.push(Artefact::Torch);
     }
     for artefact in artefacts {
-        build(artefact, architecture, &sources, &libtorch)?;
+        build(artefact, architecture, &sources, &libtorch, &places)?;
+        let path = folder.join(artefact.name());
+        let bytes = std::fs::read(&path).map_err(|error| Failure::file("read", &path, &error))?;
+        // What Lambda would not load is told now, and not when it is packaged.
+        let _ = elf::check(&path, &bytes, architecture)?;
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sources.join("target"), PathBuf::from);
-    let folder = target.join(architecture.target()).join(PROFILE);
     if format == Format::Json {
         output::json(&json!({"version": 1, "architecture": architecture, "binaries": folder}));
     } else {
@@ -87,69 +101,37 @@ fn sources(args: &Args) -> Result<PathBuf, Failure> {
     })
 }
 
-/// What is not here and has to be, with what to do about it.
-fn missing(architecture: Architecture, libtorch: &Path, light_only: bool) -> Vec<String> {
-    let mut missing = Vec::new();
-    if first_line("cargo", &["--version"]).is_none() {
-        missing.push("cargo: install Rust from https://rustup.rs".to_owned());
-    }
-    let target = architecture.target();
-    let library = first_line("rustc", &["--print", "target-libdir", "--target", target]);
-    if !library.is_some_and(|folder| Path::new(&folder).is_dir()) {
-        missing.push(format!("Rust's standard library for {target}: rustup target add {target}"));
-    }
-    let tools = tools(architecture);
-    for (tool, package) in [(&tools.c, tools.package), (&tools.cpp, tools.package)] {
-        if first_line(tool, &["--version"]).is_none() {
-            missing.push(format!("the compiler {tool}: install {package}"));
-        }
-    }
-    if !light_only && let Err(why) = fits(libtorch, architecture) {
-        let way = match Architecture::of_this_machine() == Some(architecture) {
-            true => "make setup".to_owned(),
-            false => format!("python3 setup/libtorch.py --arch {architecture} DIR"),
-        };
-        missing.push(format!(
-            "a libtorch for {architecture} ({why}): get one by `{way}` and name its folder with --libtorch, or build with --light-only"
-        ));
-    }
-    missing
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| Failure::file("find", path, &error))
 }
 
-/// Whether there is a libtorch for the processor in the folder.
-fn fits(libtorch: &Path, architecture: Architecture) -> Result<(), String> {
-    let path = libtorch.join("lib/libtorch_cpu.so");
-    let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    match stepgrad_package::elf::check(&path, &bytes, architecture) {
-        Err(PackageError::Architecture { found, .. }) => {
-            Err(format!("the one in {} is for {found}", libtorch.display()))
-        }
-        other => other.map(drop).map_err(|error| error.to_string()),
-    }
-}
-
-/// Compilers for a processor, and the package of Debian and Ubuntu that they come with.
-struct Tools {
-    c: String,
-    cpp: String,
-    package: &'static str,
-}
-
-fn tools(architecture: Architecture) -> Tools {
-    let named =
-        |prefix: &str, package| Tools { c: format!("{prefix}gcc"), cpp: format!("{prefix}g++"), package };
-    match (architecture, Architecture::of_this_machine()) {
-        (wanted, Some(own)) if wanted == own => named("", "g++"),
-        (Architecture::Arm64, _) => named("aarch64-linux-gnu-", "g++-aarch64-linux-gnu"),
-        (Architecture::X86, _) => named("x86_64-linux-gnu-", "g++-x86-64-linux-gnu"),
-    }
-}
-
-/// The first line of what a program says, if it is there and content.
-fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
+/// What a program says, if it is there and content.
+fn said(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
-    output.status.success().then(|| text.lines().next().unwrap_or_default().to_owned())
+    output.status.success().then_some(text)
+}
+
+/// The first line of it.
+fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
+    said(program, arguments).map(|text| text.lines().next().unwrap_or_default().to_owned())
+}
+
+/// What cargo knows of the workspace; it fetches the crates that are not here.
+fn metadata(architecture: Architecture, sources: &Path) -> Result<Vec<u8>, Failure> {
+    let mut command = Command::new("cargo");
+    let arguments = ["metadata", "--locked", "--format-version", "1", "--filter-platform"];
+    command.args(arguments).arg(architecture.target()).current_dir(sources);
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().map_err(not_started)?;
+    match output.status.success() {
+        true => Ok(output.stdout),
+        false => Err(Failure::new(Exit::Internal, "cargo could not read the workspace: see above")),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` takes")]
+fn not_started(error: std::io::Error) -> Failure {
+    Failure::new(Exit::Internal, format!("cannot start cargo: {error}"))
 }
 
 fn build(
@@ -157,35 +139,33 @@ fn build(
     architecture: Architecture,
     sources: &Path,
     libtorch: &Path,
+    places: &Places,
 ) -> Result<(), Failure> {
     let (target, tools) = (architecture.target(), tools(architecture));
     let name = target.replace('-', "_");
     let mut command = Command::new("cargo");
     command
-        .args([
-            "build",
-            "--locked",
-            "--profile",
-            PROFILE,
-            "--package",
-            "stepgrad-runtime",
-            "--target",
-            target,
-        ])
-        .args(["--bin", artefact.name()])
+        .args(["build", "--locked", "--profile", PROFILE, "--package", "stepgrad-runtime"])
+        .args(["--target", target, "--bin", artefact.name()])
         .current_dir(sources)
         .env(format!("CARGO_TARGET_{}_LINKER", name.to_uppercase()), &tools.c)
         .env(format!("CC_{name}"), &tools.c)
-        .env(format!("CXX_{name}"), &tools.cpp);
+        .env(format!("CXX_{name}"), &tools.cpp)
+        // In the place of any flags of the user's: whoever builds it, it is the same.
+        .env("CARGO_ENCODED_RUSTFLAGS", places.rustflags())
+        .env(format!("CFLAGS_{name}"), places.cflags(None))
+        .env(format!("CXXFLAGS_{name}"), places.cflags(Some((libtorch, "/libtorch"))))
+        .env("CC_SHELL_ESCAPED_FLAGS", "1")
+        // It looks for its libraries beside itself, and not where this computer has them.
+        .env("STEPGRAD_PACKAGE", "1");
+    for other in ["LIBTORCH_USE_PYTORCH", "LIBTORCH_INCLUDE", "LIBTORCH_LIB", "LIBTORCH_STATIC"] {
+        command.env_remove(other);
+    }
     match artefact {
         Artefact::Light => command.args(["--no-default-features", "--features", "light"]),
         Artefact::Torch => command.env("LIBTORCH", libtorch),
     };
-    let status = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()
-        .map_err(|error| Failure::new(Exit::Internal, format!("cannot start cargo: {error}")))?;
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().map_err(not_started)?;
     match status.success() {
         true => Ok(()),
         false => Err(Failure::new(Exit::Internal, format!("cargo could not build {artefact}: see above"))),
