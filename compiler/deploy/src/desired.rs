@@ -1,6 +1,7 @@
 //! What is to be on AWS: a bundle's resources at their place, with the files that go with them.
 
 use crate::error::Error;
+use crate::image::Image;
 use crate::session::Session;
 use crate::things::object::Upload;
 use std::collections::BTreeMap;
@@ -34,15 +35,52 @@ impl Owned {
     }
 }
 
+/// What a function is made of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Package {
+    /// A zip of this computer.
+    Zip(PathBuf),
+    /// An image that was pushed.
+    Image(Image),
+}
+
+/// The same, when the file has been read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// A zip that is to be an object of the bucket.
+    Zip(Upload),
+    /// An image.
+    Image(Image),
+}
+
 /// Files of this computer that a deployment needs.
 #[derive(Debug, Clone, Default)]
 pub struct Files {
     /// Definitions with placeholders, by the state machine's name in the bundle.
     pub definitions: BTreeMap<String, String>,
-    /// The zip that a function is made of, by the function's handler.
-    pub packages: BTreeMap<String, PathBuf>,
+    /// What a function is made of, by the function's handler.
+    pub packages: BTreeMap<String, Package>,
     /// Data, by its path below [`names::DATA`].
     pub data: BTreeMap<String, PathBuf>,
+}
+
+impl Code {
+    /// Reads a zip through; holds an image against the region of the functions.
+    async fn of(package: &Package, region: &str) -> Result<Self, Error> {
+        match package {
+            Package::Zip(path) => {
+                let mut upload = Upload::of(String::new(), path.clone()).await?;
+                upload.key = format!("{}/{}.zip", names::CODE, upload.hex());
+                Ok(Self::Zip(upload))
+            }
+            Package::Image(image) if image.region() != region => Err(Error::Desired(format!(
+                "{} is in {}, and the functions are to be in {region}: Lambda takes images of its own region only, so push it there",
+                image.uri(),
+                image.region()
+            ))),
+            Package::Image(image) => Ok(Self::Image(image.clone())),
+        }
+    }
 }
 
 /// What is to be.
@@ -53,7 +91,7 @@ pub struct Desired {
     pub(crate) resources: Resources,
     pub(crate) definitions: BTreeMap<String, String>,
     /// By handler.
-    pub(crate) packages: BTreeMap<String, Upload>,
+    pub(crate) packages: BTreeMap<String, Code>,
     pub(crate) data: Vec<Upload>,
 }
 
@@ -74,22 +112,21 @@ impl Desired {
         ]);
         let resources = resources.filled(&values).map_err(|error| Error::Desired(error.to_string()))?;
         // One package serves many functions.
-        let mut read: BTreeMap<PathBuf, Upload> = BTreeMap::new();
+        let mut read: BTreeMap<Package, Code> = BTreeMap::new();
         let mut packages = BTreeMap::new();
         for function in &resources.functions {
-            let path = files.packages.get(&function.handler).ok_or_else(|| {
+            let package = files.packages.get(&function.handler).ok_or_else(|| {
                 Error::Desired(format!("there is no package for the function {}", function.handler))
             })?;
-            let package = match read.get(path) {
-                Some(package) => package.clone(),
+            let code = match read.get(package) {
+                Some(code) => code.clone(),
                 None => {
-                    let mut package = Upload::of(String::new(), path.clone()).await?;
-                    package.key = format!("{}/{}.zip", names::CODE, package.hex());
-                    read.insert(path.clone(), package.clone());
-                    package
+                    let code = Code::of(package, &place.region).await?;
+                    read.insert(package.clone(), code.clone());
+                    code
                 }
             };
-            packages.insert(function.handler.clone(), package);
+            packages.insert(function.handler.clone(), code);
         }
         for machine in &resources.machines {
             if !files.definitions.contains_key(&machine.machine) {
@@ -114,10 +151,14 @@ impl Desired {
         self.objects().iter().fold(0, |sum, object| sum.saturating_add(object.bytes))
     }
 
-    /// Bytes of the packages of all functions, each with its own.
+    /// Bytes of the zips of all functions, each with its own. Images lie in Amazon ECR, and Lambda does not count them.
     #[must_use]
     pub fn code_bytes(&self) -> u64 {
-        self.packages.values().fold(0, |sum, package| sum.saturating_add(package.bytes))
+        let zips = self.packages.values().map(|code| match code {
+            Code::Zip(upload) => upload.bytes,
+            Code::Image(_) => 0,
+        });
+        zips.fold(0, u64::saturating_add)
     }
 
     /// The role with the longest policy, and its characters as IAM counts them.
@@ -130,7 +171,11 @@ impl Desired {
 
     /// All objects, each once.
     pub(crate) fn objects(&self) -> Vec<&Upload> {
-        let mut packages: Vec<&Upload> = self.packages.values().collect();
+        let zips = self.packages.values().filter_map(|code| match code {
+            Code::Zip(upload) => Some(upload),
+            Code::Image(_) => None,
+        });
+        let mut packages: Vec<&Upload> = zips.collect();
         packages.sort_by_key(|package| &package.key);
         packages.dedup_by_key(|package| &package.key);
         packages.into_iter().chain(&self.data).collect()

@@ -258,7 +258,7 @@ impl<'a> Planner<'a> {
                 |seen| &seen.tags,
                 |seen| function::compare(&wanted, &tags, seen),
             );
-            if action == Action::Change && found.is_some_and(|seen| !seen.is_changeable()) {
+            if action == Action::Change && found.is_some_and(|seen| !seen.is_changeable(&wanted)) {
                 self.replace();
             }
             if let Some(version) = found.and_then(|seen| seen.version(&wanted)) {
@@ -377,12 +377,12 @@ impl Desired {
         session: &Session,
         function: &'a FunctionResource,
     ) -> Result<function::Wanted<'a>, Error> {
-        let package = self.packages.get(&function.handler);
-        let package = package.ok_or_else(|| {
+        let code = self.packages.get(&function.handler);
+        let code = code.ok_or_else(|| {
             Error::Desired(format!("there is no package for the function {}", function.handler))
         })?;
         let role = session.role_arn(&function.role);
-        Ok(function::Wanted { function, role, package, bucket: &self.owned.bucket })
+        Ok(function::Wanted { function, role, code, bucket: &self.owned.bucket })
     }
 
     /// A state machine with its definition, if all versions that it calls are known.

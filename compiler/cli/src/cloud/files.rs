@@ -7,10 +7,13 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use stepgrad_compiler::bundle::Bundle;
+use stepgrad_contract::function::Artefact;
 use stepgrad_contract::training::Validation;
-use stepgrad_deploy::Files;
+use stepgrad_deploy::{Files, Image, Package};
 use stepgrad_package::Architecture;
 
+/// The kinds of package that there are.
+const ARTEFACTS: [Artefact; 2] = [Artefact::Light, Artefact::Torch];
 /// How a zip begins.
 const ZIP: &[u8] = b"PK\x03\x04";
 
@@ -65,53 +68,95 @@ fn add(data: &mut BTreeMap<String, PathBuf>, root: &Path, source: &str) -> Resul
     Ok(())
 }
 
-/// The zip of each function: of a folder of packages the one of its kind, or one for all; but for those that are named.
-fn packages(bundle: &Bundle, given: &[String]) -> Result<BTreeMap<String, PathBuf>, Failure> {
-    let handlers: Vec<&str> = bundle.index.functions.iter().map(|entry| entry.handler.as_str()).collect();
-    let (mut general, mut named) = (BTreeMap::new(), BTreeMap::new());
+/// The package of each function: of a folder of packages the one of its kind, or one for all; but for those that are named, by
+/// their kind or by their function.
+fn packages(bundle: &Bundle, given: &[String]) -> Result<BTreeMap<String, Package>, Failure> {
+    let functions = &bundle.index.functions;
+    let handlers: Vec<&str> = functions.iter().map(|entry| entry.handler.as_str()).collect();
+    let (mut folders, mut all) = (Vec::new(), None);
+    let (mut kinds, mut named) = (BTreeMap::new(), BTreeMap::new());
     for text in given {
         match text.split_once('=') {
-            Some((name, path)) if handlers.contains(&name) => {
-                named.insert(name.to_owned(), zip(path)?);
+            Some((name, what)) if handlers.contains(&name) => {
+                named.insert(name.to_owned(), package(what)?);
+            }
+            Some((name, what)) if ARTEFACTS.iter().any(|artefact| artefact.name() == name) => {
+                kinds.insert(name.to_owned(), package(what)?);
             }
             Some((name, _)) if !name.contains('/') => {
-                let what =
-                    format!("{name} is not a function of this training: it has {}", handlers.join(", "));
+                let what = format!(
+                    "{name} is neither a function of this training ({}) nor a kind of package ({})",
+                    handlers.join(", "),
+                    ARTEFACTS.map(Artefact::name).join(", ")
+                );
                 return Err(Failure::new(Exit::Usage, what));
             }
-            _ if Path::new(text).is_dir() => general = folder(bundle, Path::new(text))?,
-            _ => {
-                let path = zip(text)?;
-                general = handlers.iter().map(|handler| ((*handler).to_owned(), path.clone())).collect();
-            }
+            _ if Path::new(text).is_dir() => folders.push(Path::new(text)),
+            _ => all = Some(package(text)?),
         }
     }
-    general.extend(named);
-    Ok(general)
+    let mut packages = BTreeMap::new();
+    if let Some(package) = all {
+        packages.extend(handlers.iter().map(|handler| ((*handler).to_owned(), package.clone())));
+    }
+    for folder in folders {
+        packages.extend(self::folder(bundle, folder, &kinds)?);
+    }
+    for entry in functions {
+        if let Some(package) = named.get(&entry.handler).or_else(|| kinds.get(entry.artefact.name())) {
+            packages.insert(entry.handler.clone(), package.clone());
+        }
+    }
+    Ok(packages)
 }
 
-/// The zips that `functions package` left in `folder`, by function.
-fn folder(bundle: &Bundle, folder: &Path) -> Result<BTreeMap<String, PathBuf>, Failure> {
+/// What `functions package` left in `folder`, by function, but for the kinds that are given otherwise.
+fn folder(
+    bundle: &Bundle,
+    folder: &Path,
+    given: &BTreeMap<String, Package>,
+) -> Result<BTreeMap<String, Package>, Failure> {
     // All functions of a training are for one processor.
     let architecture =
         bundle.index.functions.first().and_then(|entry| Architecture::from_name(&entry.architecture));
     let architecture = architecture
         .ok_or_else(|| Failure::new(Exit::Invalid, "the bundle names no processor of Lambda's"))?;
     let index = stepgrad_package::read(folder, architecture)?;
-    let mut zips = BTreeMap::new();
+    let mut packages = BTreeMap::new();
     for entry in &bundle.index.functions {
-        let packaged = index.packages.get(entry.artefact.name());
-        let Some(packaged) = packaged.filter(|packaged| packaged.sha256.is_some()) else {
-            let what = format!(
-                "{} holds no zip for {}: run `stepgrad functions package` without --light-only and --image",
+        let kind = entry.artefact.name();
+        if given.contains_key(kind) {
+            continue;
+        }
+        let what = match index.packages.get(kind) {
+            Some(packaged) if packaged.sha256.is_some() => {
+                packages.insert(entry.handler.clone(), Package::Zip(folder.join(&packaged.file)));
+                continue;
+            }
+            Some(packaged) => format!(
+                "{} holds an image for {}: make it with `docker build {}`, push it to Amazon ECR, and add --package {kind}=REPOSITORY@sha256:… with the digest that `docker push` says",
+                folder.display(),
+                entry.name,
+                folder.join(&packaged.file).display()
+            ),
+            None => format!(
+                "{} holds no zip for {}: run `stepgrad functions package` without --light-only",
                 folder.display(),
                 entry.name
-            );
-            return Err(Failure::new(Exit::Usage, what));
+            ),
         };
-        zips.insert(entry.handler.clone(), folder.join(&packaged.file));
+        return Err(Failure::new(Exit::Usage, what));
     }
-    Ok(zips)
+    Ok(packages)
+}
+
+/// A zip of this computer, or an image of Amazon ECR's.
+fn package(text: &str) -> Result<Package, Failure> {
+    if text.contains(".dkr.ecr.") || text.contains("@sha256:") {
+        let image = text.parse::<Image>();
+        return image.map(Package::Image).map_err(|error| Failure::new(Exit::Usage, error.to_string()));
+    }
+    zip(text).map(Package::Zip)
 }
 
 fn zip(path: &str) -> Result<PathBuf, Failure> {

@@ -63,8 +63,9 @@ impl AwsArgs {
 /// The packages that functions are made of.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PackageArgs {
-    /// What `functions package` made; or a zip with `bootstrap` at its root, for all functions or, by its name, for one.
-    #[arg(long = "package", value_name = "FOLDER|[FUNCTION=]ZIP", required = true)]
+    /// What `functions package` made; or a zip with `bootstrap` at its root, or a container image of Amazon ECR by its digest, for all
+    /// functions or, by name, for one or for a kind of them (bootstrap, bootstrap-light).
+    #[arg(long = "package", value_name = "FOLDER|[NAME=]ZIP|[NAME=]IMAGE", required = true)]
     pub(crate) packages: Vec<String>,
 }
 

@@ -1,35 +1,50 @@
 //! Lambda functions. What is called is always a *version*, which nothing changes any more; `$LATEST` is only where the
 //! next one is put together.
+//!
+//! Source for images: AWS Lambda API Reference, `CreateFunction` (of an image: no runtime, no handler; the command in `ImageConfig`),
+//! `UpdateFunctionCode`, `GetFunction` (`ResolvedImageUri`). No call turns a function of a zip into one of an image.
 
+use crate::desired::Code;
 use crate::difference::{Difference, Differences, Tags, ours};
-use crate::error::{Call, Error, call};
+use crate::error::{ApiError, Call, Error, Kind, call};
+use crate::image::Image;
 use crate::patience::{Patience, STATE, until_the_role_is_known};
 use crate::session::Session;
-use crate::things::object::Upload;
+use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use aws_sdk_lambda::types::{
-    Architecture, Environment, EphemeralStorage, FunctionCode, FunctionConfiguration, LastUpdateStatus,
-    PackageType, Runtime, State, TracingConfig, TracingMode,
+    Architecture, Environment, EphemeralStorage, FunctionCode, FunctionConfiguration, ImageConfig,
+    LastUpdateStatus, PackageType, Runtime, State, TracingConfig, TracingMode,
 };
 use std::collections::BTreeMap;
 use stepgrad_compiler::aws::FunctionResource;
 
 /// What stands for the newest code.
 const LATEST: &str = "$LATEST";
+/// In the place of a runtime: an image brings its own.
+const OF_THE_IMAGE: &str = "of the image";
 
 /// A function that is to be, with the package that it is made of.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted<'a> {
     pub(crate) function: &'a FunctionResource,
     pub(crate) role: String,
-    pub(crate) package: &'a Upload,
+    pub(crate) code: &'a Code,
     pub(crate) bucket: &'a str,
 }
+
+/// Kinds of package.
+const ZIP: &str = "zip";
+const IMAGE: &str = "image";
 
 /// What a version is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Shape {
+    /// `zip` or `image`.
+    kind: &'static str,
+    /// A zip's SHA-256 in base64, an image's name with its digest.
     code: String,
+    /// Of an image, its command.
     handler: String,
     runtime: String,
     role: String,
@@ -44,10 +59,15 @@ struct Shape {
 impl Shape {
     fn wanted(wanted: &Wanted<'_>) -> Self {
         let function = wanted.function;
+        let (kind, code, runtime) = match wanted.code {
+            Code::Zip(package) => (ZIP, package.base64(), function.runtime.clone()),
+            Code::Image(image) => (IMAGE, image.uri().to_owned(), OF_THE_IMAGE.to_owned()),
+        };
         Self {
-            code: wanted.package.base64(),
+            kind,
+            code,
             handler: function.handler.clone(),
-            runtime: function.runtime.clone(),
+            runtime,
             role: wanted.role.clone(),
             memory: format!("{} MB", function.memory_mb),
             timeout: format!("{} s", function.timeout_s),
@@ -59,6 +79,7 @@ impl Shape {
     }
 
     fn compare(&self, wanted: &Self, differences: &mut Differences) {
+        differences.field("kind of package", self.kind, wanted.kind);
         differences.field("package", &self.code, &wanted.code);
         differences.field("handler", &self.handler, &wanted.handler);
         differences.field("runtime", &self.runtime, &wanted.runtime);
@@ -81,25 +102,30 @@ impl Shape {
         }
     }
 
-    /// Whether it differs in what `UpdateFunctionConfiguration` sets.
-    fn configured_as(&self, wanted: &Self) -> bool {
-        let same =
-            Self { code: wanted.code.clone(), architecture: wanted.architecture.clone(), ..self.clone() };
-        same == *wanted
-    }
-}
-
-/// The two shapes in which the SDK gives a configuration.
-macro_rules! shape {
-    ($configuration:expr) => {{
-        let found = $configuration;
+    /// What an answer tells.
+    fn seen(answer: &GetFunctionOutput) -> Option<Self> {
+        let found = answer.configuration()?;
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
         let number = |number: Option<i32>, unit: &str| format!("{} {unit}", number.unwrap_or_default());
         let variables = found.environment().and_then(|environment| environment.variables());
-        Shape {
-            code: text(found.code_sha256()),
-            handler: text(found.handler()),
-            runtime: text(found.runtime().map(Runtime::as_str)),
+        let (kind, code, handler, runtime) = match found.package_type() {
+            Some(PackageType::Image) => {
+                let code = answer.code();
+                let uri = code.and_then(|code| code.resolved_image_uri().or_else(|| code.image_uri()));
+                let config = found.image_config_response().and_then(|response| response.image_config());
+                let command = config.map(|config| config.command().join(" "));
+                (IMAGE, text(uri), command.unwrap_or_default(), OF_THE_IMAGE.to_owned())
+            }
+            _ => {
+                let runtime = found.runtime().map(Runtime::as_str);
+                (ZIP, text(found.code_sha256()), text(found.handler()), text(runtime))
+            }
+        };
+        Some(Self {
+            kind,
+            code,
+            handler,
+            runtime,
             role: text(found.role()),
             memory: number(found.memory_size(), "MB"),
             timeout: number(found.timeout(), "s"),
@@ -112,8 +138,15 @@ macro_rules! shape {
                 .as_str()
                 .to_owned(),
             environment: variables.into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
-        }
-    }};
+        })
+    }
+
+    /// Whether it differs in what `UpdateFunctionConfiguration` sets.
+    fn configured_as(&self, wanted: &Self) -> bool {
+        let same =
+            Self { code: wanted.code.clone(), architecture: wanted.architecture.clone(), ..self.clone() };
+        same == *wanted
+    }
 }
 
 fn tracing(on: bool) -> TracingMode {
@@ -124,7 +157,6 @@ fn tracing(on: bool) -> TracingMode {
 #[derive(Debug)]
 pub(crate) struct Seen {
     shape: Shape,
-    zip: bool,
     pub(crate) tags: Tags,
     /// The newest published version and what it is made of.
     version: Option<(String, Shape)>,
@@ -138,8 +170,8 @@ impl Seen {
     }
 
     /// Whether it can be made what is wanted.
-    pub(crate) const fn is_changeable(&self) -> bool {
-        self.zip
+    pub(crate) fn is_changeable(&self, wanted: &Wanted<'_>) -> bool {
+        self.shape.kind == Shape::wanted(wanted).kind
     }
 }
 
@@ -155,19 +187,27 @@ fn on(session: &Session, api: &'static str, name: &str) -> Call {
 }
 
 pub(crate) async fn look(session: &Session, name: &str) -> Result<Option<Seen>, Error> {
-    let answer = session.lambda.get_function().function_name(name).send().await;
-    let Some(answer) = on(session, "lambda:GetFunction", name).found(answer)? else { return Ok(None) };
-    let Some(configuration) = answer.configuration() else { return Ok(None) };
-    let shape = shape!(configuration);
-    let zip = !matches!(configuration.package_type(), Some(PackageType::Image));
+    let Some(answer) = get(session, name, None).await? else { return Ok(None) };
+    let Some(shape) = Shape::seen(&answer) else { return Ok(None) };
     let tags = answer.tags().cloned().unwrap_or_default().into_iter().collect();
     let version = match newest(session, name).await? {
         None => None,
         Some(version) => {
-            configuration_of(session, name, Some(&version)).await?.map(|found| (version, shape!(&found)))
+            let found = get(session, name, Some(&version)).await?;
+            found.and_then(|found| Some((version, Shape::seen(&found)?)))
         }
     };
-    Ok(Some(Seen { shape, zip, tags, version }))
+    Ok(Some(Seen { shape, tags, version }))
+}
+
+async fn get(
+    session: &Session,
+    name: &str,
+    version: Option<&str>,
+) -> Result<Option<GetFunctionOutput>, Error> {
+    let get = session.lambda.get_function().function_name(name);
+    let answer = get.set_qualifier(version.map(str::to_owned)).send().await;
+    on(session, "lambda:GetFunction", name).found(answer)
 }
 
 /// The newest published version.
@@ -201,9 +241,6 @@ pub(crate) fn compare(wanted: &Wanted<'_>, tags: &Tags, seen: &Seen) -> Vec<Diff
         let is = seen.version.as_ref().map_or("none", |(version, _)| version.as_str());
         differences.push("published version", is, "a new one");
     }
-    if !seen.zip {
-        differences.push("kind of package", "image", "zip");
-    }
     differences.tags(&seen.tags, tags);
     differences.0
 }
@@ -226,27 +263,33 @@ pub(crate) async fn apply(
                 on(session, "lambda:TagResource", name).ok(tagged)?;
             }
             // A change that was interrupted may still be under way.
-            ready(session, name, None).await?;
+            let _ = ready(session, name, None).await?;
             if seen.shape.code != shape.code || seen.shape.architecture != shape.architecture {
                 let update = session.lambda.update_function_code().function_name(name);
-                let update = update.s3_bucket(wanted.bucket).s3_key(&wanted.package.key);
+                let update = match wanted.code {
+                    Code::Zip(package) => update.s3_bucket(wanted.bucket).s3_key(&package.key),
+                    Code::Image(image) => update.image_uri(image.uri()),
+                };
                 let updated = update.architectures(architecture(wanted)).send().await;
-                on(session, "lambda:UpdateFunctionCode", name).ok(updated)?;
-                ready(session, name, None).await?;
+                let updated = on(session, "lambda:UpdateFunctionCode", name).ok(updated);
+                let _ = updated.map_err(|error| of_the_repository(session, wanted.code, error))?;
+                let _ = ready(session, name, None).await?;
             }
             if !seen.shape.configured_as(&shape) {
                 configure(session, wanted).await?;
             }
         }
     }
-    ready(session, name, None).await?;
+    let digest = ready(session, name, None).await?;
     if let Some(version) = seen.and_then(|seen| seen.version(wanted)) {
         return Ok(version.to_owned());
     }
-    let publish = session.lambda.publish_version().function_name(name).code_sha256(&shape.code);
+    // What Lambda calls an image's digest is not what its name says; it is asked for what was there a moment ago.
+    let digest = if shape.kind == ZIP { Some(shape.code) } else { digest };
+    let publish = session.lambda.publish_version().function_name(name).set_code_sha256(digest);
     let published = on(session, "lambda:PublishVersion", name).ok(publish.send().await)?;
     let version = published.version().unwrap_or_default().to_owned();
-    ready(session, name, Some(&version)).await?;
+    let _ = ready(session, name, Some(&version)).await?;
     Ok(version)
 }
 
@@ -269,15 +312,18 @@ fn storage(function: &FunctionResource) -> Result<EphemeralStorage, Error> {
 
 async fn create(session: &Session, wanted: &Wanted<'_>, tags: &Tags) -> Result<(), Error> {
     let function = wanted.function;
-    let code = FunctionCode::builder().s3_bucket(wanted.bucket).s3_key(&wanted.package.key).build();
-    let create = session
-        .lambda
-        .create_function()
-        .function_name(&function.name)
-        .runtime(Runtime::from(function.runtime.as_str()))
-        .role(&wanted.role)
-        .handler(&function.handler)
-        .code(code)
+    let create = session.lambda.create_function().function_name(&function.name).role(&wanted.role);
+    let create = match wanted.code {
+        Code::Zip(package) => create
+            .runtime(Runtime::from(function.runtime.as_str()))
+            .handler(&function.handler)
+            .code(FunctionCode::builder().s3_bucket(wanted.bucket).s3_key(&package.key).build()),
+        Code::Image(image) => create
+            .package_type(PackageType::Image)
+            .image_config(command(function))
+            .code(FunctionCode::builder().image_uri(image.uri()).build()),
+    };
+    let create = create
         .architectures(architecture(wanted))
         .memory_size(number(function.memory_mb))
         .timeout(number(function.timeout_s))
@@ -286,7 +332,31 @@ async fn create(session: &Session, wanted: &Wanted<'_>, tags: &Tags) -> Result<(
         .tracing_config(TracingConfig::builder().mode(tracing(function.tracing)).build())
         .set_tags(Some(tags.clone().into_iter().collect()));
     let asked = on(session, "lambda:CreateFunction", &function.name);
-    until_the_role_is_known(async || asked.ok(create.clone().send().await)).await.map(drop)
+    let created = until_the_role_is_known(async || asked.ok(create.clone().send().await)).await;
+    created.map(drop).map_err(|error| of_the_repository(session, wanted.code, error))
+}
+
+/// What a function of an image is started with: the base image takes the first word as the handler.
+fn command(function: &FunctionResource) -> ImageConfig {
+    ImageConfig::builder().command(&function.handler).build()
+}
+
+/// Where it is not the caller who is denied, but Lambda that may not read the repository: it lets itself in, if the caller may
+/// (AWS Lambda Developer Guide, "Amazon ECR permissions").
+fn of_the_repository(session: &Session, code: &Code, error: Error) -> Error {
+    match (code, error) {
+        (Code::Image(image), Error::Api(error)) => Error::Api(Box::new(told(session, image, *error))),
+        (_, error) => error,
+    }
+}
+
+fn told(session: &Session, image: &Image, error: ApiError) -> ApiError {
+    if error.kind != Kind::Denied || !error.message.contains("ECR") {
+        return error;
+    }
+    let missing = "ecr:GetRepositoryPolicy and ecr:SetRepositoryPolicy".to_owned();
+    let repository = image.repository_arn(&session.place.partition);
+    ApiError { permission: Some((missing, repository)), ..error }
 }
 
 async fn configure(session: &Session, wanted: &Wanted<'_>) -> Result<(), Error> {
@@ -295,20 +365,22 @@ async fn configure(session: &Session, wanted: &Wanted<'_>) -> Result<(), Error> 
         .lambda
         .update_function_configuration()
         .function_name(&function.name)
-        .runtime(Runtime::from(function.runtime.as_str()))
         .role(&wanted.role)
-        .handler(&function.handler)
         .memory_size(number(function.memory_mb))
         .timeout(number(function.timeout_s))
         .ephemeral_storage(storage(function)?)
         .environment(environment(function))
         .tracing_config(TracingConfig::builder().mode(tracing(function.tracing)).build());
+    let update = match wanted.code {
+        Code::Zip(_) => update.runtime(Runtime::from(function.runtime.as_str())).handler(&function.handler),
+        Code::Image(_) => update.image_config(command(function)),
+    };
     let asked = on(session, "lambda:UpdateFunctionConfiguration", &function.name);
     until_the_role_is_known(async || asked.ok(update.clone().send().await)).await.map(drop)
 }
 
-/// Waits until a function, or one of its versions, can be called and changed.
-async fn ready(session: &Session, name: &str, version: Option<&str>) -> Result<(), Error> {
+/// Waits until a function, or one of its versions, can be called and changed. Gives the digest of its code, as Lambda tells it.
+async fn ready(session: &Session, name: &str, version: Option<&str>) -> Result<Option<String>, Error> {
     let mut patience = Patience::of(STATE);
     loop {
         let Some(found) = configuration_of(session, name, version).await? else {
@@ -325,7 +397,7 @@ async fn ready(session: &Session, name: &str, version: Option<&str>) -> Result<(
             (Some(State::Pending), _) => State::Pending.as_str(),
             (_, Some(LastUpdateStatus::InProgress)) => LastUpdateStatus::InProgress.as_str(),
             // Inactive is a function that nobody called for long: a call wakes it.
-            _ => return Ok(()),
+            _ => return Ok(found.code_sha256().map(str::to_owned)),
         };
         if !patience.wait().await {
             let what = format!("the function {name}");
