@@ -4,7 +4,7 @@
 //! "`AWS::Serverless::Function`" and "`AWS::Serverless::StateMachine`". Versions of functions are kept when newer ones come
 //! (`UpdateReplacePolicy`), because runs that are under way call them.
 
-use super::{POLICY, capital};
+use super::{IMAGE, IMAGE_BY_DIGEST, POLICY, capital};
 use crate::aws::{Bucket, Encryption, FunctionResource, MADE_BY, MachineResource, Resources, Role, names};
 use crate::bundle::Bundle;
 use serde::Serialize;
@@ -60,11 +60,14 @@ const NOT_GIVEN: &str = "none";
 
 fn parameters() -> Value {
     let text = |default: &str, what: &str| json!({"Type": "String", "Default": default, "Description": what});
+    let mut image = text("", "In the archive's place: a container image by its digest, ...@sha256:...");
+    image["AllowedPattern"] = json!(format!("^({IMAGE})?$"));
+    image["ConstraintDescription"] = json!(IMAGE_BY_DIGEST);
     json!({
         "CodeBucket": text(NOT_GIVEN, "A bucket of this region that holds the functions' zip archive"),
         "CodeKey": text(NOT_GIVEN, "The archive's key"),
         "CodeSha256": text("", "The archive's SHA-256 in base64; a new one makes new versions of the functions"),
-        "ImageUri": text("", "In the archive's place: a container image by its digest, ...@sha256:..."),
+        "ImageUri": image,
     })
 }
 

@@ -45,6 +45,13 @@ pub fn files(bundle: &Bundle, language: Language) -> BTreeMap<String, Vec<u8>> {
     BTreeMap::from([(path.to_owned(), json(&value))])
 }
 
+/// An image that Lambda takes, by its digest and not by a tag, which may be given to another image: a regular expression in which
+/// `[.]` is a dot in every language's strings.
+const IMAGE: &str = "[0-9]{12}[.]dkr[.]ecr[.][a-z0-9-]+[.]amazonaws[.]com([.]cn)?/[a-z0-9]+([._/-]+[a-z0-9]+)*@sha256:[0-9a-f]{64}";
+/// What it says where an image is given otherwise.
+const IMAGE_BY_DIGEST: &str =
+    "Name an image of Amazon ECR by its digest: ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY@sha256:...";
+
 /// `gradient` as a part of an identifier: `Gradient`.
 fn capital(name: &str) -> String {
     let mut letters = name.chars();

@@ -3,7 +3,7 @@
 //! Sources: Terraform, "JSON Configuration Syntax"; the AWS provider's pages of each resource. In a string `${…}` is an
 //! expression, so whatever else has those characters is escaped.
 
-use super::POLICY;
+use super::{IMAGE, IMAGE_BY_DIGEST, POLICY};
 use crate::aws::{Bucket, Encryption, FunctionResource, MADE_BY, MachineResource, Resources, names};
 use crate::bundle::Bundle;
 use serde::Serialize;
@@ -50,10 +50,18 @@ pub(super) fn configuration(bundle: &Bundle) -> Value {
                 "type": "string",
                 "default": null,
                 "description": "In the archive's place: a container image by its digest",
-                "validation": {
-                    "condition": "${(var.image_uri == null) != (var.package == null)}",
-                    "error_message": "Give package or image_uri, and not both.",
-                },
+                "validation": [
+                    {
+                        "condition": "${(var.image_uri == null) != (var.package == null)}",
+                        "error_message": "Give package or image_uri, and not both.",
+                    },
+                    {
+                        "condition": format!(
+                            "${{var.image_uri == null || can(regex(\"^{IMAGE}$\", var.image_uri))}}"
+                        ),
+                        "error_message": IMAGE_BY_DIGEST,
+                    },
+                ],
             },
         },
         "data": {
