@@ -7,14 +7,13 @@
 )]
 
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
-use std::process::{Command, Stdio};
+use std::collections::BTreeSet;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use stepgrad_tests::cloud::{Project, steps};
 use stepgrad_tests::end;
 use stepgrad_tests::ministack::Ministack;
-use stepgrad_tests::proxy::{Fate, Proxy, Request};
+use stepgrad_tests::proxy::{Fate, Proxy};
 
 #[test]
 fn what_is_planned_is_done_and_undone() {
@@ -119,12 +118,19 @@ fn killed_at_each_change(server: &Ministack, project: &Project, arguments: &[&st
     unreachable!("the loop ends by itself")
 }
 
+/// That is, what is here of a deployment is what was there before: killed before a call, it leaves what it leaves when it is
+/// killed after the change before that call, whether the calls between look at something or not.
 #[test]
 fn what_is_killed_at_any_change_goes_on_when_it_is_run_again() {
     let Some(server) = Ministack::start("what_is_killed_at_any_change_goes_on_when_it_is_run_again") else {
         return;
     };
     let (project, url) = (Project::new(), format!("http://{}", server.address));
+    let files = || -> BTreeSet<String> {
+        let entries = std::fs::read_dir(project.folder.path()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let before = files();
     let kills = killed_at_each_change(&server, &project, &["deploy"]);
     assert!(kills >= 30, "only {kills} changes");
     let plan = project.run(&url, &["plan", "--detailed-exitcode"]).exits(0).json();
@@ -132,155 +138,7 @@ fn what_is_killed_at_any_change_goes_on_when_it_is_run_again() {
     let kills = killed_at_each_change(&server, &project, &["destroy", "-y"]);
     assert!(kills >= 30, "only {kills} changes");
     assert_eq!(server.everything(), [""; 0]);
-}
-
-/// What kind of call a request is, as a proxy sees it: without names of things.
-fn kind(request: &Request) -> String {
-    let Some((method, path)) = request.call.split_once(' ') else { return request.call.clone() };
-    let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let query = query.split(['=', '&']).next().unwrap_or_default();
-    let named = |part: &str| part.starts_with("stepgrad-small-") || part.starts_with("arn%3A");
-    // Of an object only the folder counts; what stands behind a function's name is another call.
-    let most = if path.split('/').nth(1).is_some_and(named) { 3 } else { 5 };
-    let parts = path.split('/').take(most).map(|part| if named(part) { "*" } else { part });
-    let path = parts.collect::<Vec<_>>().join("/");
-    if query.is_empty() || query == "x-id" {
-        format!("{method} {path}")
-    } else {
-        format!("{method} {path}?{query}")
-    }
-}
-
-/// Carries a verb out, and gives the kinds of its calls.
-fn kinds(server: &Ministack, project: &Project, arguments: &[&str]) -> BTreeSet<String> {
-    let seen: Arc<Mutex<BTreeSet<String>>> = Arc::default();
-    let met = Arc::clone(&seen);
-    let proxy = Proxy::start(&server.address, move |request| {
-        // Nothing depends on those: `costs.rs` lets them fail.
-        if !request.call.ends_with("ServiceQuotas") {
-            let _ = met.lock().unwrap().insert(kind(request));
-        }
-        Fate::Passes
-    });
-    let _ = project.run(&proxy.url, arguments).exits(0);
-    let kinds = seen.lock().unwrap().clone();
-    assert!(kinds.len() >= 20, "{kinds:?}");
-    kinds
-}
-
-/// Carries a verb out while each kind of call fails when it comes for the first three times: it is refused, broken off, and
-/// heard without an answer.
-fn shaken(server: &Ministack, project: &Project, arguments: &[&str]) {
-    let met: Mutex<BTreeMap<String, u32>> = Mutex::default();
-    let proxy = Proxy::start(&server.address, move |request| {
-        let mut seen = met.lock().unwrap();
-        let count = seen.entry(kind(request)).or_default();
-        *count += 1;
-        match *count {
-            1 => Fate::IsAnswered(503, "ServiceUnavailable", "busy".to_owned()),
-            2 => Fate::BreaksOff,
-            3 => Fate::LosesItsAnswer(|| {}),
-            _ => Fate::Passes,
-        }
-    });
-    let _ = project.run(&proxy.url, arguments).exits(0);
-}
-
-/// Carries a verb out while one kind of call never works: how it ends, and how often that call was made.
-fn failing(
-    proxied: &str,
-    command: impl FnOnce(&str) -> Command,
-    which: &str,
-    status: u16,
-    code: &'static str,
-) {
-    let (times, failing) = (Arc::new(AtomicU32::new(0)), which.to_owned());
-    let count = Arc::clone(&times);
-    let proxy = Proxy::start(proxied, move |request| {
-        if kind(request) != failing {
-            return Fate::Passes;
-        }
-        let _ = count.fetch_add(1, Ordering::SeqCst);
-        Fate::IsAnswered(status, code, "no".to_owned())
-    });
-    let mut command = command(&proxy.url);
-    let ended = end(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
-    assert_eq!(ended.code, Some(5), "{which} {status}: {}{}", ended.stdout, ended.stderr);
-    let said = ended.json()["error"].as_str().unwrap().to_owned();
-    // Up to eight things are looked at at once. What is denied is asked once, and everything else five times.
-    let times = times.load(Ordering::SeqCst);
-    let (expected, told) = match status {
-        403 => (1..=8, said.contains(" was denied") && said.contains("; allow ")),
-        _ => {
-            let how = if status == 429 { "was throttled" } else { "failed at AWS" };
-            let again = said.ends_with("run the same command again, it goes on from here");
-            (5..=40, said.contains(&format!(" {how}, also when it was asked again")) && again)
-        }
-    };
-    assert!(expected.contains(&times), "{which} {status}: {times}");
-    // To the question whether there is a bucket S3 gives no reasons: one that may not be looked at is somebody else's.
-    let hidden = status == 403 && which.starts_with("HEAD ") && said.contains("(s3:ListBucket: denied");
-    assert!(said.contains(" on ") && told || hidden, "{which} {status}: {said}");
-}
-
-/// Denies one kind of call to a verb.
-fn denied(server: &Ministack, project: &Project, arguments: &[&str], which: &str) {
-    failing(&server.address, |url| project.command(url, arguments), which, 403, "AccessDenied");
-}
-
-#[test]
-fn calls_that_fail_are_made_again_and_those_that_are_denied_are_not() {
-    let test = "calls_that_fail_are_made_again_and_those_that_are_denied_are_not";
-    let Some(server) = Ministack::start(test) else { return };
-    let (project, url) = (Project::new(), format!("http://{}", server.address));
-    let making = kinds(&server, &project, &["deploy"]);
-    let removing = kinds(&server, &project, &["destroy", "-y"]);
-    shaken(&server, &project, &["deploy"]);
-    let _ = project.run(&url, &["plan", "--detailed-exitcode"]).exits(0);
-    let mut memory = (2_560..).map(|memory| format!("functions.gradient.memory_mb={memory}"));
-    shaken(&server, &project, &["deploy", "--set", &memory.next().unwrap()]);
-    let changing = kinds(&server, &project, &["deploy", "--set", &memory.next().unwrap()]);
-    for kind in changing.difference(&making) {
-        denied(&server, &project, &["deploy", "--set", &memory.next().unwrap()], kind);
-    }
-    shaken(&server, &project, &["destroy", "-y"]);
-    assert_eq!(server.everything(), [""; 0]);
-    for kind in removing.difference(&making) {
-        let _ = project.run(&url, &["deploy"]).exits(0);
-        denied(&server, &project, &["destroy", "-y"], kind);
-    }
-    let _ = project.run(&url, &["destroy", "-y"]).exits(0);
-    assert_eq!(server.everything(), [""; 0]);
-}
-
-#[test]
-fn what_fails_for_good_is_told_after_a_bounded_number_of_attempts() {
-    let test = "what_fails_for_good_is_told_after_a_bounded_number_of_attempts";
-    let Some(server) = Ministack::start(test) else { return };
-    let kinds = kinds(&server, &Project::new(), &["deploy"]);
-    let failures = [(500, "InternalError"), (429, "ThrottlingException"), (403, "AccessDenied")];
-    let all = kinds.iter().flat_map(|kind| failures.map(|failure| (kind, failure)));
-    // An answer to HEAD has no body and so no code; S3's own of too many is 503, which is tried again without one.
-    let all = all.filter(|(kind, (status, _))| !(kind.starts_with("HEAD ") && *status == 429));
-    let all: Vec<_> = all.zip(1_u32..).collect();
-    // Some at once, for most of the time they wait for the next attempt; each in an account of its own, which the stand-in
-    // takes a key of twelve digits for.
-    for some in all.chunks(12) {
-        let projects: Vec<Project> = some.iter().map(|_| Project::new()).collect();
-        std::thread::scope(|scope| {
-            for (((kind, (status, code)), account), project) in some.iter().zip(&projects) {
-                let server = &server.address;
-                scope.spawn(move || {
-                    let command = |url: &str| {
-                        let mut command = project.command(url, &["deploy"]);
-                        let _ = command.env("AWS_ACCESS_KEY_ID", format!("{account:012}"));
-                        command
-                    };
-                    failing(server, command, kind, *status, code);
-                });
-            }
-        });
-    }
+    assert_eq!(files(), before);
 }
 
 #[test]

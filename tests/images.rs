@@ -123,7 +123,7 @@ fn nothing_is_made_anew_under_a_run_that_calls_it() {
 
     let package = format!("gradient={}", image('1'));
     let refused = project.run(&url, &["deploy", "--package", &package]).exits(5);
-    let expected = "function stepgrad-small-gradient would be made anew, and 1 execution(s) under way";
+    let expected = "would lose what it is made of: function stepgrad-small-gradient (replaced)";
     assert!(refused.stdout.contains(expected), "{}", refused.stdout);
     assert_eq!(function(&server)["Configuration"]["PackageType"], "Zip");
     let _ = states("StopExecution", &json!({"executionArn": run["executionArn"]}));

@@ -22,6 +22,10 @@ pub enum Fate {
     Passes,
     /// It reaches the server; when that has answered, this is done, and the answer is lost.
     LosesItsAnswer(fn()),
+    /// It reaches the server, and the sender waits for the answer until it gives up.
+    NeverEnds,
+    /// It reaches the server; of the answer the first half comes, and then nothing until the sender gives up.
+    StopsHalfway,
     /// It is answered in the server's place with this status, code and message.
     IsAnswered(u16, &'static str, String),
     /// It is answered in the server's place with this document of JSON: of a service that the server does not have.
@@ -136,7 +140,7 @@ fn connection(
             client.write_all(answer.as_bytes())?;
             client.shutdown(Shutdown::Both)
         }
-        Fate::Passes | Fate::LosesItsAnswer(_) => {
+        Fate::Passes | Fate::LosesItsAnswer(_) | Fate::NeverEnds | Fate::StopsHalfway => {
             let mut upstream = TcpStream::connect(server)?;
             upstream.write_all(format!("{head}connection: close\r\n\r\n").as_bytes())?;
             upstream.write_all(&body)?;
@@ -148,7 +152,16 @@ fn connection(
                 then();
                 return Ok(());
             }
-            client.write_all(&answer)?;
+            let told = match fate {
+                Fate::NeverEnds => 0,
+                Fate::StopsHalfway => answer.len() / 2,
+                _ => answer.len(),
+            };
+            client.write_all(answer.get(..told).unwrap_or_default())?;
+            if told < answer.len() {
+                // Until the other side ends the connection.
+                let _ = reader.read(&mut [0])?;
+            }
             client.shutdown(Shutdown::Both)
         }
     }

@@ -6,6 +6,9 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use std::fmt;
 use std::path::PathBuf;
 
+/// What to do where a verb was interrupted, at the end of what is said.
+pub const AGAIN: &str = "run the same command again, it goes on from here";
+
 /// Why a verb did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -26,7 +29,7 @@ pub enum Error {
     #[error("{} not made by this deployment, and is left alone: {}; give the spec another `name`, or remove what is there", one_or_many(.0), .0.join(", "))]
     Foreign(Vec<String>),
     /// Something did not come to the state that it was to come to.
-    #[error("{what} is still {state} after {seconds} s; run the same command again, it goes on from here")]
+    #[error("{what} is still {state} after {seconds} s; {AGAIN}")]
     Waited {
         /// What was waited for.
         what: String,
@@ -153,7 +156,7 @@ impl fmt::Display for ApiError {
             Kind::Absent => write!(f, "found nothing")?,
             Kind::Throttled => write!(f, "was throttled, also when it was asked again")?,
             Kind::Server => write!(f, "failed at AWS, also when it was asked again")?,
-            Kind::TimedOut => write!(f, "had no answer in time")?,
+            Kind::TimedOut => write!(f, "had no whole answer in time, also when it was asked again")?,
             Kind::Unreachable => write!(f, "could not be sent")?,
             Kind::Unknown => write!(f, "was not taken with these credentials")?,
             Kind::Conflict => write!(f, "met what is there already, or another change")?,
@@ -169,7 +172,7 @@ impl fmt::Display for ApiError {
         match (&self.permission, self.kind) {
             (Some((action, on)), _) => write!(f, "; allow {action} on {on} to whoever runs this command"),
             (None, Kind::Throttled | Kind::Server | Kind::TimedOut | Kind::Conflict) => {
-                write!(f, "; run the same command again, it goes on from here")
+                write!(f, "; {AGAIN}")
             }
             (None, Kind::Unknown) => write!(
                 f,
@@ -291,6 +294,19 @@ impl Call {
         let permission = (kind == Kind::Denied)
             .then(|| said(&message).unwrap_or_else(|| (self.permission.to_owned(), self.resource.clone())));
         ApiError { api: self.api, resource: self.resource.clone(), kind, code, message, request, permission }
+    }
+
+    /// The error of an answer that broke off, or stood still, on its way.
+    pub(crate) fn broke_off(&self, error: &(dyn std::error::Error + 'static)) -> ApiError {
+        ApiError {
+            api: self.api,
+            resource: self.resource.clone(),
+            kind: Kind::TimedOut,
+            code: None,
+            message: DisplayErrorContext(error).to_string().lines().next().unwrap_or_default().to_owned(),
+            request: None,
+            permission: None,
+        }
     }
 
     /// The answer.

@@ -128,7 +128,7 @@ impl<'a> Runs<'a> {
     /// # Errors
     /// Where it cannot be put.
     pub async fn put(&self, key: &str, content: Vec<u8>) -> Result<(), Error> {
-        self.bucket().put(&format!("{}/{key}", names::RUNS), content).await
+        self.bucket().put(&format!("{}/{key}", names::RUNS), content, None).await
     }
 
     /// An object of a run; `None` where it is not there.
@@ -138,15 +138,22 @@ impl<'a> Runs<'a> {
     pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         let key = format!("{}/{key}", names::RUNS);
         let asked = self.bucket().on("s3:GetObject", &key);
-        let answer = self.session.s3.get_object().bucket(&self.owned.bucket).key(&key).send().await;
-        let Some(answer) = asked.found(answer)? else { return Ok(None) };
-        let broken =
-            |reason: String| Error::Broken { what: format!("s3://{}/{key}", self.owned.bucket), reason };
-        if answer.content_length().is_some_and(|length| length > OBJECT_BYTES) {
-            return Err(broken("it is too large to be read".to_owned()));
+        let mut left = self.session.attempts();
+        loop {
+            let answer = self.session.s3.get_object().bucket(&self.owned.bucket).key(&key).send().await;
+            let Some(answer) = asked.found(answer)? else { return Ok(None) };
+            if answer.content_length().is_some_and(|length| length > OBJECT_BYTES) {
+                let what = format!("s3://{}/{key}", self.owned.bucket);
+                return Err(Error::Broken { what, reason: "it is too large to be read".to_owned() });
+            }
+            left = left.saturating_sub(1);
+            // The SDK tries a call again, but not the content of an answer that has begun.
+            match answer.body.collect().await {
+                Ok(body) => return Ok(Some(body.into_bytes().to_vec())),
+                Err(error) if left == 0 => return Err(asked.broke_off(&error).into()),
+                Err(_) => {}
+            }
         }
-        let body = answer.body.collect().await.map_err(|error| broken(error.to_string()))?;
-        Ok(Some(body.into_bytes().to_vec()))
     }
 
     /// The keys of a run's objects, below all runs, in order.
@@ -205,6 +212,16 @@ impl<'a> Runs<'a> {
             Err(Error::Api(error)) if error.kind == Kind::Conflict => Ok(self.arn(run)),
             started => Ok(started?.execution_arn().to_owned()),
         }
+    }
+
+    /// Whether a run was ever started: whoever was to start it may have been interrupted before.
+    ///
+    /// # Errors
+    /// Where AWS does not answer.
+    pub async fn began(&self, run: &str) -> Result<bool, Error> {
+        let arn = self.arn(run);
+        let describe = self.session.states.describe_execution().execution_arn(&arn).send().await;
+        Ok(call("states:DescribeExecution", arn).found(describe)?.is_some())
     }
 
     /// Where an execution stands.

@@ -52,13 +52,16 @@ impl Runs<'_> {
     }
 
     /// Ends a run: its own execution, and those that it started, of which Step Functions ends those that are waited for as
-    /// well as it can. Gives how many went on.
+    /// well as it can. Gives how many went on. Of a run that is not `under_way` itself only what it started is looked for.
     ///
     /// # Errors
     /// Where AWS refuses.
-    pub async fn stop(&self, run: &str, cause: &str) -> Result<usize, Error> {
+    pub async fn stop(&self, run: &str, under_way: bool, cause: &str) -> Result<usize, Error> {
         let arn = self.arn(run);
-        let mut stopped = usize::from(self.stop_one(&arn, cause).await?);
+        let mut stopped = 0;
+        if under_way {
+            stopped += usize::from(self.stop_one(&arn, cause).await?);
+        }
         let begins = format!("{run}-");
         // From above: one whose child ends would start it again.
         for machine in self.machines() {

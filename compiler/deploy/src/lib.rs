@@ -25,7 +25,7 @@ pub use deploy::{Deployed, deploy};
 pub use desired::{Desired, Files, Owned, Package};
 pub use destroy::{Remains, destroy};
 pub use difference::{Action, Difference, Kind, Step, Tags};
-pub use error::{ApiError, Error, Kind as FailureKind};
+pub use error::{AGAIN, ApiError, Error, Kind as FailureKind};
 pub use execution::{Execution, Recorded, Runs};
 pub use executions::{LISTED, Listed};
 pub use image::{Image, ImageError};

@@ -71,10 +71,13 @@ impl Plan {
         if taking.is_empty() || self.seen.machines.is_empty() {
             return Ok(());
         }
-        let started = desired.resources.machines.iter().filter(|machine| machine.alias.is_some());
+        // The one that runs are started on comes last; a child may be there without it.
         let mut runs = Vec::new();
-        for machine in started {
-            runs.extend(state_machine::running(session, &machine.name).await?);
+        for machine in desired.resources.machines.iter().rev() {
+            runs = state_machine::running(session, &machine.name).await?;
+            if !runs.is_empty() {
+                break;
+            }
         }
         if runs.is_empty() {
             return Ok(());

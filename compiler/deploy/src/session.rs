@@ -6,6 +6,7 @@ use crate::error::{Error, call};
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::ProvideCredentials;
@@ -18,16 +19,16 @@ const PARTITION: &str = "aws";
 const ATTEMPTS: u32 = 5;
 /// Likewise for a call of Service Quotas.
 const QUOTA_ATTEMPTS: u32 = 2;
-/// The longest wait between two attempts.
+/// The longest pause between two attempts; and none is longer than an answer is waited for.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(5);
-/// For the first byte of an answer. `CreateFunction` reads its code from S3 meanwhile.
+/// For the answer to a call, as in the AWS CLI (its `--cli-read-timeout`). `CreateFunction` reads its code from S3 meanwhile.
 const ATTEMPT: Duration = Duration::from_secs(60);
-/// For a call with all its attempts.
-const OPERATION: Duration = Duration::from_secs(240);
-/// The same two for a call that sends a part of a file, on a slow line. One that stands still ends sooner: the SDK sees to it.
-const SENDING_ATTEMPT: Duration = Duration::from_secs(600);
-const SENDING: Duration = Duration::from_secs(1_800);
+/// Bytes per second that the slowest line carries: for so long the answer to a call that sends content is waited for in
+/// addition.
+const SLOWEST: u64 = 32 << 10;
+/// For content that is on its way and stands still.
+const STANDSTILL: Duration = Duration::from_secs(20);
 /// For credentials, which a program of the user's may have to fetch.
 const CREDENTIALS: Duration = Duration::from_secs(120);
 
@@ -40,6 +41,8 @@ pub struct Options {
     pub region: Option<String>,
     /// Another place than AWS's own, for all services: an endpoint of a VPC, or a stand-in on this computer.
     pub endpoint_url: Option<String>,
+    /// How long the answer to a call is waited for, before it is made again; a minute if not given.
+    pub read_timeout: Option<Duration>,
 }
 
 /// Where a deployment is.
@@ -60,6 +63,8 @@ pub struct Session {
     pub place: Place,
     /// As whom: an ARN.
     pub caller: String,
+    /// How long the answer to a call is waited for.
+    attempt: Duration,
     pub(crate) iam: aws_sdk_iam::Client,
     pub(crate) lambda: aws_sdk_lambda::Client,
     pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
@@ -97,11 +102,12 @@ impl Session {
             .force_path_style(config.endpoint_url().is_some())
             .build();
         // Of what nothing depends on, few attempts are enough.
-        let few = retries().with_max_attempts(QUOTA_ATTEMPTS);
+        let few = retries(options.read_timeout.unwrap_or(ATTEMPT)).with_max_attempts(QUOTA_ATTEMPTS);
         let quotas = aws_sdk_servicequotas::config::Builder::from(&config).retry_config(few).build();
         Ok(Self {
             place: Place { partition, region, account },
             caller,
+            attempt: options.read_timeout.unwrap_or(ATTEMPT),
             iam: aws_sdk_iam::Client::new(&config),
             lambda: aws_sdk_lambda::Client::new(&config),
             logs: aws_sdk_cloudwatchlogs::Client::new(&config),
@@ -126,31 +132,36 @@ async fn who(sts: &aws_sdk_sts::Client) -> Result<(String, String, String), Erro
     Ok((partition.to_owned(), account.to_owned(), caller.to_owned()))
 }
 
-fn retries() -> RetryConfig {
-    RetryConfig::standard().with_max_attempts(ATTEMPTS).with_max_backoff(LONGEST_BACKOFF)
+fn longest_pause(attempt: Duration) -> Duration {
+    LONGEST_BACKOFF.min(attempt)
 }
 
-fn timeouts(attempt: Duration, operation: Duration) -> TimeoutConfig {
+fn retries(attempt: Duration) -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(ATTEMPTS).with_max_backoff(longest_pause(attempt))
+}
+
+fn timeouts(attempt: Duration) -> TimeoutConfig {
     TimeoutConfig::builder()
-        .connect_timeout(CONNECT)
+        .connect_timeout(CONNECT.min(attempt))
         .operation_attempt_timeout(attempt)
-        .operation_timeout(operation)
+        // Enough for all attempts and the pauses between them: only a call that hangs otherwise meets it.
+        .operation_timeout((attempt + longest_pause(attempt)) * ATTEMPTS)
         .build()
-}
-
-/// What a call that sends content has otherwise than the others.
-pub(crate) fn sending() -> aws_sdk_s3::config::Builder {
-    aws_sdk_s3::config::Builder::new().timeout_config(timeouts(SENDING_ATTEMPT, SENDING))
 }
 
 async fn load(options: &Options) -> Result<SdkConfig, Error> {
     let client = aws_smithy_http_client::Builder::new()
         .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
         .build_https();
+    let attempt = options.read_timeout.unwrap_or(ATTEMPT);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(client.clone())
-        .retry_config(retries())
-        .timeout_config(timeouts(ATTEMPT, OPERATION));
+        .retry_config(retries(attempt))
+        .timeout_config(timeouts(attempt))
+        // Of content on its way, in both directions.
+        .stalled_stream_protection(
+            StalledStreamProtectionConfig::enabled().grace_period(attempt.min(STANDSTILL)).build(),
+        );
     if let Some(profile) = &options.profile {
         // As with the AWS CLI, the credentials of a profile that is named go before those of the environment.
         let provider = ProviderConfig::with_default_region().await.with_http_client(client.clone());
@@ -173,6 +184,17 @@ async fn load(options: &Options) -> Result<SdkConfig, Error> {
 }
 
 impl Session {
+    /// What a call that sends so many bytes has otherwise than the others.
+    pub(crate) fn sending(&self, bytes: u64) -> aws_sdk_s3::config::Builder {
+        let line = Duration::from_secs(bytes / SLOWEST);
+        aws_sdk_s3::config::Builder::new().timeout_config(timeouts(self.attempt + line))
+    }
+
+    /// How often what was begun to be read is read again: as often as a call.
+    pub(crate) const fn attempts(&self) -> u32 {
+        ATTEMPTS
+    }
+
     /// The ARN of something in this account and region.
     pub(crate) fn arn(&self, service: &str, resource: &str) -> String {
         let Place { partition, region, account } = &self.place;
@@ -182,7 +204,7 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
-    use super::{ATTEMPT, ATTEMPTS, OPERATION, retries, timeouts, who};
+    use super::{ATTEMPT, ATTEMPTS, LONGEST_BACKOFF, retries, timeouts, who};
     use crate::error::{Error, Kind};
     use aws_config::{BehaviorVersion, Region};
     use aws_credential_types::Credentials;
@@ -219,16 +241,19 @@ mod tests {
             .region(Region::new("eu-west-1"))
             .credentials_provider(Credentials::new("a", "b", None, None, "test"))
             .http_client(silent.clone())
-            .retry_config(retries())
-            .timeout_config(timeouts(ATTEMPT, OPERATION))
+            .retry_config(retries(ATTEMPT))
+            .timeout_config(timeouts(ATTEMPT))
             .build();
         let begin = tokio::time::Instant::now();
         let ended = who(&aws_sdk_sts::Client::from_conf(config)).await;
         let Err(Error::Api(error)) = ended else { panic!("{ended:?}") };
         assert_eq!(error.kind, Kind::TimedOut);
-        assert!(error.to_string().contains("sts:GetCallerIdentity on * had no answer in time"), "{error}");
-        assert!(begin.elapsed() <= OPERATION, "{:?}", begin.elapsed());
+        assert!(
+            error.to_string().contains("sts:GetCallerIdentity on * had no whole answer in time"),
+            "{error}"
+        );
+        assert!(begin.elapsed() <= (ATTEMPT + LONGEST_BACKOFF) * ATTEMPTS, "{:?}", begin.elapsed());
         let calls = silent.0.load(Ordering::SeqCst);
-        assert!((2..=ATTEMPTS).contains(&calls), "{calls}");
+        assert_eq!(calls, ATTEMPTS);
     }
 }

@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::output::Format;
 use crate::project::{Loaded, SpecArgs};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use stepgrad_compiler::Compilation;
 use stepgrad_compiler::aws::names;
 use stepgrad_compiler::bundle::Bundle;
@@ -46,6 +47,9 @@ pub(crate) struct AwsArgs {
     /// Ask this address instead of AWS's own, for every service.
     #[arg(long, value_name = "URL")]
     endpoint_url: Option<String>,
+    /// Wait so long for the answer to a call, before it is made again: five times at the most.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    cli_read_timeout: u64,
 }
 
 impl AwsArgs {
@@ -55,6 +59,7 @@ impl AwsArgs {
             profile: self.profile.clone(),
             region: self.region.clone(),
             endpoint_url: self.endpoint_url.clone(),
+            read_timeout: Some(Duration::from_secs(self.cli_read_timeout)),
         };
         Session::open(&options).await.map_err(failure)
     }

@@ -17,7 +17,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use stepgrad_contract::progress as contract;
 use stepgrad_contract::{Training, keys};
-use stepgrad_deploy::{Execution, Recorded, Runs};
+use stepgrad_deploy::{AGAIN, Execution, Recorded, Runs};
 use stepgrad_engine::core::{EventType, Record as Event};
 
 /// The file that says what a run is.
@@ -61,6 +61,30 @@ fn list(record: &Path, folder: &str, files: &mut Vec<String>) -> Result<(), Fail
         if entry.path().is_dir() { list(record, &name, files)? } else { files.push(name) }
     }
     Ok(())
+}
+
+/// Starts a run of which a record is here and which was never started, because whoever began it was interrupted.
+pub(crate) async fn start_if_none_did(
+    runs: &Runs<'_>,
+    record: &Record,
+    run: &mut Run,
+) -> Result<(), Failure> {
+    let OnAws { version, .. } = on_aws(run)?;
+    if runs.began(&run.run).await.map_err(failure)? {
+        return Ok(());
+    }
+    start(runs, record, run, version).await
+}
+
+/// What to do about a run that is begun, where the command that follows it ends early.
+pub(crate) fn interrupted(run: &str, failure: Failure) -> Failure {
+    let again = format!("`stepgrad run --on aws --resume {run}` goes on with it");
+    let message = match failure.message.strip_suffix(AGAIN) {
+        // The same command would begin another run.
+        Some(message) => format!("{message}{again}"),
+        None => format!("{}; {again}", failure.message),
+    };
+    Failure { message, ..failure }
 }
 
 /// Makes the record of a run that was started elsewhere.

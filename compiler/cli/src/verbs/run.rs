@@ -115,11 +115,12 @@ fn on_aws(args: &Args, format: Format) -> Result<(), Failure> {
     let run = match (&args.spec, &args.resume) {
         (_, Some(id)) => {
             let record = Record::open(&args.runs, id)?;
-            let run = record::read(&record.folder)?;
+            let mut run = record::read(&record.folder)?;
             let resources = local::read_json(&record.folder.join("bundle/aws.json"))?;
             cloud::block_on(async {
                 let session = args.aws.session().await?;
                 let runs = Runs::new(&session, &resources).map_err(cloud::failure)?;
+                training::start_if_none_did(&runs, &record, &mut run).await?;
                 training::follow(&runs, &record, run, quiet).await
             })?
         }
@@ -133,8 +134,12 @@ fn on_aws(args: &Args, format: Format) -> Result<(), Failure> {
                 let runs = Runs::new(&session, &resources).map_err(cloud::failure)?;
                 let version = cloud::is_deployed(&session, &runs, &bundle, &root).await?;
                 let (record, mut run) = begin(args, &loaded, bundle, root)?;
-                training::start(&runs, &record, &mut run, version).await?;
-                training::follow(&runs, &record, run, quiet).await
+                let id = run.run.clone();
+                let ended = async {
+                    training::start(&runs, &record, &mut run, version).await?;
+                    training::follow(&runs, &record, run, quiet).await
+                };
+                ended.await.map_err(|failure| training::interrupted(&id, failure))
             })?
         }
         (None, None) => {

@@ -21,10 +21,11 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
         let known = Known::open(&args.run, format).await?;
         let (runs, id) = (known.runs()?, &args.run.id);
         let stands = runs.describe(&runs.arn(id)).await.map_err(cloud::failure)?;
-        if !stands.is_running() {
+        // Of one that has ended, something may be under way: an earlier `stop` may have been interrupted.
+        let stopped = runs.stop(id, stands.is_running(), CAUSE).await.map_err(cloud::failure)?;
+        if !stands.is_running() && stopped == 0 {
             return Err(Failure::new(Exit::Usage, format!("run {id} has ended already: {}", stands.status)));
         }
-        runs.stop(id, CAUSE).await.map_err(cloud::failure)?;
         let (record, run) = match known.record(&args.run).await {
             Ok(found) => found,
             // Whoever follows it writes its record.

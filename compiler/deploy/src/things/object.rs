@@ -9,7 +9,7 @@
 
 use crate::difference::{Difference, Differences};
 use crate::error::{Call, Error, Kind, call};
-use crate::session::{Session, sending};
+use crate::session::Session;
 use crate::watch::Watch;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
@@ -25,6 +25,8 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 /// Files up to this size go in one request, and parts are of this size.
 const PART: u64 = 16 << 20;
+/// The metadata by which functions verify data (`stepgrad_contract::keys::SHA256`).
+const TOLD: &str = "stepgrad-sha256";
 /// Parts that an upload has at the most (S3 User Guide, "Amazon S3 multipart upload limits").
 const PARTS: u64 = 10_000;
 /// Parts on their way at once: each is held in memory.
@@ -177,16 +179,21 @@ impl Bucket<'_> {
         if Sha256::digest(&content)[..] != upload.sha256 {
             return Err(changed(&upload.path));
         }
-        self.put(&upload.key, content).await?;
+        self.put(&upload.key, content, Some(upload.hex())).await?;
         watch.sent(&upload.key, upload.bytes, upload.bytes);
         Ok(())
     }
 
-    /// Puts an object; S3 verifies its checksum.
-    pub(crate) async fn put(&self, key: &str, content: Vec<u8>) -> Result<(), Error> {
+    /// Puts an object; S3 verifies its checksum, and functions the SHA-256 that it is `told` with. (An upload in parts is told
+    /// with none: it may go on with parts of an earlier one.)
+    pub(crate) async fn put(&self, key: &str, content: Vec<u8>, told: Option<String>) -> Result<(), Error> {
         let checksum = STANDARD.encode(Sha256::digest(&content));
-        let put = self.session.s3.put_object().bucket(self.name).key(key).checksum_sha256(checksum);
-        let sent = put.body(ByteStream::from(content)).customize().config_override(sending()).send().await;
+        let settings = self.session.sending(content.len() as u64);
+        let mut put = self.session.s3.put_object().bucket(self.name).key(key).checksum_sha256(checksum);
+        if let Some(told) = told {
+            put = put.metadata(TOLD, told);
+        }
+        let sent = put.body(ByteStream::from(content)).customize().config_override(settings).send().await;
         self.on("s3:PutObject", key).ok(sent).map(drop)
     }
 
@@ -221,7 +228,7 @@ impl Bucket<'_> {
                         let put =
                             s3.upload_part().bucket(self.name).key(key).upload_id(id).part_number(number);
                         let put = put.checksum_sha256(&checksum).body(ByteStream::from(content));
-                        let put = put.customize().config_override(sending()).send().await;
+                        let put = put.customize().config_override(self.session.sending(bytes)).send().await;
                         let put = self.on("s3:UploadPart", key).needs("s3:PutObject").ok(put)?;
                         put.e_tag().unwrap_or_default().to_owned()
                     }
