@@ -99,6 +99,12 @@ fn joins(event: &Value) -> bool {
     matches!(rest, Some("Succeeded" | "Failed" | "Aborted" | "Exited"))
 }
 
+/// Whether an iteration of a Map failed: which one was the first, and how far the others had come that were aborted for it, is a
+/// matter of chance.
+pub(crate) fn is_raced(events: &[Value]) -> bool {
+    events.iter().any(|event| kind(event) == "MapIterationFailed")
+}
+
 /// What tells a branch from its siblings by its first event.
 fn name(event: &Value) -> String {
     let details = details(event);
@@ -142,6 +148,14 @@ pub(crate) fn read(value: &Value) -> Value {
             }
             Value::Object(read)
         }
+        Value::String(text) => without_id(text).into(),
         plain => plain.clone(),
     }
+}
+
+/// What Lambda says of a function that ended begins with the id of the request.
+fn without_id(text: &str) -> String {
+    const ID: &str = "RequestId: ";
+    let id_of = |rest: &str| rest.split_once(' ').map(|(_, after)| format!("{ID}(an id) {after}"));
+    text.strip_prefix(ID).and_then(id_of).unwrap_or_else(|| text.to_owned())
 }

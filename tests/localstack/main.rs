@@ -25,6 +25,8 @@ struct Case {
     name: String,
     spec: PathBuf,
     overrides: &'static [&'static str],
+    /// What goes wrong: the run is repeated with this file of `examples/faults/`.
+    faults: Option<&'static str>,
     status: &'static str,
     /// Executions, at the least.
     executions: usize,
@@ -41,13 +43,13 @@ fn cases(folder: &Path) -> Vec<Case> {
                 "lambdaml-2021-gradient-averaging" => &["training.epochs=1"],
                 _ => &["training.epochs=2"],
             };
-            Case { name, spec, overrides, status: "SUCCEEDED", executions: 3 }
+            Case { name, spec, overrides, faults: None, status: "SUCCEEDED", executions: 3 }
         })
         .collect();
     let mut add = |name: &str, text: &str, status, executions| {
         let spec = folder.join(format!("{name}.yaml"));
         std::fs::write(&spec, text).unwrap();
-        cases.push(Case { name: name.to_owned(), spec, overrides: &[], status, executions });
+        cases.push(Case { name: name.to_owned(), spec, overrides: &[], faults: None, status, executions });
     };
     let diverging = small_spec("peer_to_peer", "gradient_averaging", "epoch", 2)
         .replace("learning_rate: 0.05", "learning_rate: 1e30");
@@ -64,6 +66,20 @@ fn cases(folder: &Path) -> Vec<Case> {
     cases
 }
 
+/// Repetitions in which something goes wrong inside functions: calls are repeated, a peer is excluded and comes back, and the
+/// training fails.
+fn faulted() -> impl Iterator<Item = Case> {
+    let files = [("exits", "SUCCEEDED"), ("peer-outage", "SUCCEEDED"), ("quorum-lost", "FAILED")];
+    files.into_iter().map(|(name, status)| Case {
+        name: name.to_owned(),
+        spec: root().join("examples/digits-small.yaml"),
+        overrides: &[],
+        faults: Some(name),
+        status,
+        executions: 3,
+    })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_spec_ends_alike_by_the_same_events() {
     let folder = tempfile::tempdir().unwrap();
@@ -74,10 +90,13 @@ async fn every_spec_ends_alike_by_the_same_events() {
         return;
     };
     let mut all = Vec::new();
-    for case in cases(folder.path()) {
+    for case in cases(folder.path()).into_iter().chain(faulted()) {
         let start = tokio::time::Instant::now();
         let runs = tempfile::tempdir_in(folder.path()).unwrap();
-        let ours = runs::here(runs.path(), &case.spec, case.overrides);
+        let mut ours = runs::here(runs.path(), &case.spec, case.overrides);
+        if let Some(faults) = case.faults {
+            ours = runs::again(runs.path(), &ours, faults);
+        }
         let here = start.elapsed();
         let theirs = runs::there(&server, &listener, runs.path(), &ours).await;
         let Case { name, status, .. } = &case;
@@ -89,8 +108,13 @@ async fn every_spec_ends_alike_by_the_same_events() {
         assert_eq!(names(&ours), names(&theirs), "{name} has other executions");
         let mut events = 0;
         for (execution, history) in &ours.executions {
+            let their = &theirs.executions[execution];
+            if case.faults.is_some() && history::is_raced(history) {
+                assert!(history::is_raced(their), "{name}: nothing failed in {execution} there");
+                continue;
+            }
             let ours = history::in_order(execution, history);
-            let theirs = history::in_order(execution, &theirs.executions[execution]);
+            let theirs = history::in_order(execution, their);
             events += ours.len();
             all.extend(differences(&ours, &theirs));
         }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use stepgrad_tests::{root, stepgrad};
+use stepgrad_tests::{Ended, root, stepgrad};
 
 /// The machine that is started.
 const ROOT: &str = "train";
@@ -34,6 +34,19 @@ pub(crate) fn here(folder: &Path, spec: &Path, overrides: &[&str]) -> Run {
     arguments.extend(overrides.iter().flat_map(|setting| ["--set", setting]));
     let ended = stepgrad(&root(), &arguments);
     assert!(matches!(ended.code, Some(0 | 4)), "{ended:?}");
+    recorded(&runs, &ended)
+}
+
+/// Repeats a run on this engine with a file of `examples/faults/`, and asserts what that expects.
+pub(crate) fn again(folder: &Path, run: &Run, faults: &str) -> Run {
+    let runs = folder.join("here");
+    let file = root().join("examples/faults").join(format!("{faults}.yaml"));
+    let arguments = ["rerun", &run.id, "--faults", file.to_str().unwrap(), "--runs", runs.to_str().unwrap()];
+    recorded(&runs, &stepgrad(&root(), &[&arguments[..], &["-o", "json"]].concat()).exits(0))
+}
+
+/// Reads the record of a run that has ended.
+fn recorded(runs: &Path, ended: &Ended) -> Run {
     let line = ended.json();
     let id = line["run"].as_str().unwrap().to_owned();
     let record = runs.join(&id);
@@ -59,6 +72,10 @@ pub(crate) async fn there(server: &Server, listener: &TcpListener, folder: &Path
     let record = runs.join(&run.id);
     std::fs::create_dir_all(record.join("objects")).unwrap();
     std::fs::copy(run.record.join("bundle/training.json"), record.join("objects/training.json")).unwrap();
+    // The plan that `training.json` names, if it does.
+    if run.record.join("objects/faults.json").is_file() {
+        std::fs::copy(run.record.join("objects/faults.json"), record.join("objects/faults.json")).unwrap();
+    }
     let data = parse("run.json")["root"].as_str().map(PathBuf::from).unwrap();
     let functions = Functions::serve(listener, &index, &runs, &data);
 
