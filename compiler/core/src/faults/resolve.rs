@@ -15,7 +15,7 @@ use stepgrad_contract::faults::{
 };
 use stepgrad_contract::manifest::Manifest;
 use stepgrad_contract::schedule::Schedule;
-use stepgrad_contract::{Function, FunctionError, Training};
+use stepgrad_contract::{Function, FunctionError, Training, view};
 
 /// What there is in a run, for faults to be about.
 #[derive(Debug, Clone)]
@@ -321,6 +321,18 @@ impl Draw<'_> {
                 .hint(
                     "make objects unavailable to the workers of one side: at: {peers: ..}, unavailable: {}",
                 ),
+            ),
+            Action::Partition { .. } if universe.peers as usize > view::MEMBERS => self.cx.report(
+                Diagnostic::error(
+                    Code::NotBuilt,
+                    format!(
+                        "who reaches whom is told for {} members at the most, and this run has {} peers",
+                        view::MEMBERS,
+                        universe.peers
+                    ),
+                )
+                .at(&entry.act.place(), "every round of it would end in Stepgrad.QuorumLost")
+                .hint("part a run of fewer peers, or let peers fail: at: {peers: ..}, outage: {}"),
             ),
             Action::Partition { groups } => {
                 if let Some(far) = groups.iter().filter_map(Set::last).find(|last| *last > universe.peers) {

@@ -148,6 +148,20 @@ fn a_partition_of_workers_could_never_fire() {
 }
 
 #[test]
+fn a_partition_of_more_peers_than_a_view_can_tell_is_refused() {
+    let text = "version: 1\nfaults:\n  - id: a\n    partition: {groups: [[1], [2]]}\n";
+    let (file, _) = parse(&Source { name: "faults.yaml", text }).unwrap();
+    let of = |peers| {
+        let mut universe = universe();
+        universe.peers = peers;
+        resolve(&file, &universe, 7)
+    };
+    let refused = of(257).unwrap_err();
+    assert_eq!(refused.iter().map(|finding| finding.code).collect::<Vec<_>>(), [Code::NotBuilt]);
+    assert!(of(256).is_ok());
+}
+
+#[test]
 fn every_mistake_is_shown_at_its_line() {
     use Code::*;
     let wrong = [
