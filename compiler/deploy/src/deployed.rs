@@ -3,12 +3,12 @@
 
 use crate::difference::{Difference, Differences};
 use crate::error::{Error, call};
-use crate::session::Session;
+use crate::execution::Runs;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use stepgrad_compiler::aws::Resources;
 
-impl Session {
+impl Runs<'_> {
     /// In what the deployed `version` of the state machine that runs are started on, with all that it starts and calls, differs
     /// from the bundle: its `resources` and its `definitions`, by the state machine's name in the bundle.
     ///
@@ -20,6 +20,7 @@ impl Session {
         resources: &Resources,
         definitions: &BTreeMap<String, String>,
     ) -> Result<Vec<Difference>, Error> {
+        let session = self.session;
         let mut differences = Differences::default();
         let started = resources.machines.iter().find(|machine| machine.alias.is_some());
         let mut machines: VecDeque<(&str, String)> =
@@ -29,17 +30,17 @@ impl Session {
             if !seen.insert(machine) {
                 continue;
             }
-            let describe = self.states.describe_state_machine().state_machine_arn(&arn).send().await;
+            let describe = session.states.describe_state_machine().state_machine_arn(&arn).send().await;
             let found = call("states:DescribeStateMachine", &arn).found(describe)?;
             let mut text = found.map(|found| found.definition).unwrap_or_default();
             for function in &resources.functions {
-                let name = self.function_arn(&function.name);
+                let name = session.function_arn(&function.name);
                 if let Some(version) = put_back(&mut text, &name, &function.placeholder) {
                     functions.insert(&function.name, (function, version));
                 }
             }
             for child in &resources.machines {
-                let name = self.state_machine_arn(&child.name);
+                let name = session.state_machine_arn(&child.name);
                 if let Some(version) = put_back(&mut text, &name, &child.placeholder) {
                     machines.push_back((&child.machine, format!("{name}:{version}")));
                 }
@@ -51,8 +52,8 @@ impl Session {
             }
         }
         for (name, (function, version)) in functions {
-            let get = self.lambda.get_function_configuration().function_name(name).qualifier(&version);
-            let arn = format!("{}:{version}", self.function_arn(name));
+            let get = session.lambda.get_function_configuration().function_name(name).qualifier(&version);
+            let arn = format!("{}:{version}", session.function_arn(name));
             let found = call("lambda:GetFunctionConfiguration", arn).found(get.send().await)?;
             let Some(found) = found else {
                 differences.push(&format!("version {version} of {name}"), "none", "as in the bundle");

@@ -29,6 +29,8 @@ pub struct Runs<'a> {
     alias: String,
     /// Names of all state machines.
     machines: Vec<String>,
+    /// The functions' names in the bundle, and their log groups.
+    pub(crate) log_groups: Vec<(String, String)>,
 }
 
 /// Where an execution stands.
@@ -78,7 +80,10 @@ impl<'a> Runs<'a> {
         let owned = Owned::new(session, resources);
         let alias = format!("{}:{alias}", session.state_machine_arn(&machine.name));
         let machines = resources.machines.iter().map(|machine| machine.name.clone()).collect();
-        Ok(Self { session, prefix: owned.prefix.clone(), owned, alias, machines })
+        let functions = resources.functions.iter();
+        let log_groups =
+            functions.map(|function| (function.handler.clone(), function.log_group.clone())).collect();
+        Ok(Self { session, prefix: owned.prefix.clone(), owned, alias, machines, log_groups })
     }
 
     /// The ARN of the state machine that is started, without a version.
@@ -108,6 +113,15 @@ impl<'a> Runs<'a> {
             self.session.states.describe_state_machine_alias().state_machine_alias_arn(&self.alias);
         let Some(found) = asked.found(describe.send().await)? else { return Ok(None) };
         Ok(found.routing_configuration().first().map(|route| route.state_machine_version_arn().to_owned()))
+    }
+
+    /// Whether a version of a state machine is there, by its ARN.
+    ///
+    /// # Errors
+    /// Where AWS does not answer.
+    pub async fn has_version(&self, version: &str) -> Result<bool, Error> {
+        let describe = self.session.states.describe_state_machine().state_machine_arn(version);
+        Ok(call("states:DescribeStateMachine", version).found(describe.send().await)?.is_some())
     }
 
     fn bucket(&self) -> Bucket<'_> {

@@ -67,10 +67,9 @@ impl AtOnce {
     /// Child executions that are under way together at the most, carried as `choice` says.
     #[must_use]
     pub fn children(self, choice: Choice) -> u64 {
-        let (groups, peers) = (u64::from(self.groups), u64::from(self.peers));
-        let of_peers = choice.peers_per_execution.map_or(0, |_| groups);
-        let of_batches = choice.batches_per_execution.map_or(0, |_| groups * peers * u64::from(self.ranges));
-        of_peers + of_batches
+        let of_peers = choice.peers_per_execution.map_or(0, |_| self.groups.into());
+        let of_batches = choice.batches_per_execution.map_or(0, |_| Self { batches: 1, ..self }.calls());
+        of_batches.saturating_add(of_peers)
     }
 
     /// How often each Map has to take as many elements as it takes at once (`self`) until `all` have had their turn.
@@ -133,7 +132,7 @@ mod tests {
             prop_assert!((1..=u64::from(most)).contains(&at_once.calls()), "{at_once:?}");
             let levels = |of: AtOnce| [of.groups, of.peers, of.ranges, of.batches];
             for (taken, there) in levels(at_once).into_iter().zip(levels(all)) {
-                prop_assert!(taken >= 1 && taken <= ITERATIONS && taken <= there);
+                prop_assert!((1..=ITERATIONS.min(there)).contains(&taken));
             }
             // Nothing is left that one more of the innermost would fit in.
             let more = at_once.batches < all.batches.min(ITERATIONS);

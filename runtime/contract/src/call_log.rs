@@ -45,6 +45,9 @@ pub struct CallLog {
     pub function: String,
     /// Lambda's id of the call.
     pub request_id: String,
+    /// When the call ended, in milliseconds since 1970; 0 in lines of a version that did not write it.
+    #[serde(default)]
+    pub time: u64,
     /// The run, where the event names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
@@ -105,6 +108,7 @@ mod tests {
             kind: Kind::Call,
             function: "gradient".to_owned(),
             request_id: "id".to_owned(),
+            time: 1_700_000_000_000,
             run: Some("run".to_owned()),
             round: Some(3),
             peer: Some(2),

@@ -23,6 +23,7 @@ pub mod keys;
 pub mod manifest;
 pub mod metrics;
 pub mod progress;
+pub mod report;
 pub mod schedule;
 pub mod signing;
 pub mod tensors;

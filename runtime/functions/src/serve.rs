@@ -79,6 +79,7 @@ pub async fn serve_with(get: impl Fn(&str) -> Option<String>, step: Step) -> Res
             let began = Instant::now();
             let reply = guard(function, step(function, &environment, event.payload)).await;
             call.traffic = environment.store.traffic().since(&before);
+            call.time = now();
             call.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             call.error = reply.as_ref().err().map(|error| error.kind.name().to_owned());
             call.message = reply.as_ref().err().map(|error| error.message.clone());
@@ -155,6 +156,7 @@ fn call(function: Function, event: &LambdaEvent<Value>) -> CallLog {
         batch: number("batch"),
         attempt: number("attempt"),
         continuation: event.payload["handed_over"]["continuation"].as_u64().filter(|number| *number > 0),
+        time: 0,
         duration_ms: 0,
         error: None,
         message: None,
@@ -166,17 +168,19 @@ fn call(function: Function, event: &LambdaEvent<Value>) -> CallLog {
 fn log(call: &CallLog, counted: Option<&str>) {
     let line = match counted {
         None => serde_json::to_string(call),
-        Some(training) => {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-            serde_json::to_string(&metrics::embedded(call, training, now))
-        }
+        Some(training) => serde_json::to_string(&metrics::embedded(call, training, call.time)),
     };
     if let Ok(mut line) = line {
         line.push('\n');
         // Standard output is the function's log; where it is closed nobody reads it.
         drop(std::io::stdout().write_all(line.as_bytes()));
     }
+}
+
+/// Milliseconds since 1970.
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn complain(request_id: &str, error: &FunctionError) {

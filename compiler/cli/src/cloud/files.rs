@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use stepgrad_compiler::bundle::Bundle;
 use stepgrad_contract::function::Artefact;
-use stepgrad_contract::training::Validation;
+use stepgrad_contract::training::{Training, Validation};
 use stepgrad_deploy::{Files, Image, Package};
 use stepgrad_package::Architecture;
 
@@ -22,7 +22,7 @@ pub(super) fn of(bundle: &Bundle, root: &Path, packages: &[String]) -> Result<Fi
     Ok(Files {
         definitions: definitions(bundle),
         packages: self::packages(bundle, packages)?,
-        data: data(bundle, root)?,
+        data: data(&bundle.training, root)?,
     })
 }
 
@@ -32,13 +32,13 @@ pub(super) fn definitions(bundle: &Bundle) -> BTreeMap<String, String> {
 }
 
 /// The data that the spec names below `root`, by paths of the spec.
-pub(crate) fn data(bundle: &Bundle, root: &Path) -> Result<BTreeMap<String, PathBuf>, Failure> {
+pub(crate) fn data(training: &Training, root: &Path) -> Result<BTreeMap<String, PathBuf>, Failure> {
     let mut data = BTreeMap::new();
-    let held_out = match &bundle.training.data.validation {
+    let held_out = match &training.data.validation {
         Some(Validation::Source(source)) => Some(source),
         _ => None,
     };
-    for source in [Some(&bundle.training.data.source), held_out].into_iter().flatten() {
+    for source in [Some(&training.data.source), held_out].into_iter().flatten() {
         if !source.is_empty() {
             add(&mut data, root, source)?;
         }

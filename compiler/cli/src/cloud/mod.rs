@@ -1,7 +1,9 @@
 //! A spec on AWS: where, as whom, what is to be there, and how failures of AWS end the command.
 
+mod calls;
 mod files;
 mod known;
+mod logs;
 mod quotas;
 mod show;
 mod told;
@@ -9,19 +11,25 @@ pub(crate) mod training;
 
 pub(crate) use files::data;
 pub(crate) use known::{Known, KnownArgs, of_spec};
+pub(crate) use logs::lines;
 pub(crate) use quotas::Quotas;
 pub(crate) use show::{json, sum, text};
 pub(crate) use told::Told;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::local::read_json;
 use crate::output::Format;
 use crate::project::{Loaded, SpecArgs};
+use crate::record::Run;
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use stepgrad_compiler::Compilation;
-use stepgrad_compiler::aws::names;
-use stepgrad_compiler::bundle::Bundle;
+use stepgrad_compiler::aws::{Resources, names};
+use stepgrad_compiler::bundle::{Bundle, Index};
+use stepgrad_contract::Training;
 use stepgrad_deploy::{Desired, Difference, Error, Options, Runs, Session, Upload};
 
 /// Where a training runs.
@@ -125,31 +133,70 @@ impl Site {
 
 /// That what a run needs is on AWS: the state machines and functions that the spec says, and its data with the content that
 /// it has here. Gives the version that is to be started.
-pub(crate) async fn is_deployed(
-    session: &Session,
+pub(crate) async fn is_deployed(runs: &Runs<'_>, bundle: &Bundle, root: &Path) -> Result<String, Failure> {
+    let version =
+        runs.deployed().await.map_err(failure)?.ok_or_else(|| deploy_first("nothing is deployed"))?;
+    is_as(runs, &version, &bundle.resources, &files::definitions(bundle), "the spec says").await?;
+    has_data(runs, &bundle.training, root).await?;
+    Ok(version)
+}
+
+/// That a version, with all that it starts and calls, is what `whose` says.
+async fn is_as(
     runs: &Runs<'_>,
-    bundle: &Bundle,
-    root: &Path,
-) -> Result<String, Failure> {
-    let again = |what: &str| Failure::new(Exit::Usage, format!("{what}: run `stepgrad deploy` first"));
-    let version = runs.deployed().await.map_err(failure)?.ok_or_else(|| again("nothing is deployed"))?;
-    let otherwise = session
-        .deployed_otherwise(&version, &bundle.resources, &files::definitions(bundle))
-        .await
-        .map_err(failure)?;
-    if !otherwise.is_empty() {
-        let differ: Vec<_> = otherwise
-            .iter()
-            .map(|Difference { what, from, to }| format!("{what} ({from} there, {to} here)"))
-            .collect();
-        return Err(again(&format!("what is deployed is not what the spec says: {}", differ.join(", "))));
+    version: &str,
+    resources: &Resources,
+    definitions: &BTreeMap<String, String>,
+    whose: &str,
+) -> Result<(), Failure> {
+    let otherwise = runs.deployed_otherwise(version, resources, definitions).await.map_err(failure)?;
+    if otherwise.is_empty() {
+        return Ok(());
     }
-    for (path, file) in files::data(bundle, root)? {
+    let differ: Vec<_> = otherwise
+        .iter()
+        .map(|Difference { what, from, to }| format!("{what} ({from} there, {to} here)"))
+        .collect();
+    Err(deploy_first(&format!("what is deployed is not what {whose}: {}", differ.join(", "))))
+}
+
+fn deploy_first(what: &str) -> Failure {
+    Failure::new(Exit::Usage, format!("{what}: run `stepgrad deploy` first"))
+}
+
+/// That the data of a training are on AWS with the content that they have here.
+async fn has_data(runs: &Runs<'_>, training: &Training, root: &Path) -> Result<(), Failure> {
+    for (path, file) in files::data(training, root)? {
         let key = format!("{}/{path}", names::DATA);
         let data = Upload::of(key, file).await.map_err(failure)?;
         if !runs.has(&data).await.map_err(failure)? {
-            return Err(again(&format!("{path} is not on AWS as it is here")));
+            return Err(deploy_first(&format!("{path} is not on AWS as it is here")));
         }
+    }
+    Ok(())
+}
+
+/// The version of the state machine with which a run whose record is in `folder` can be repeated: the one that it was started
+/// of; where that is gone, or the run was not on AWS, the deployed one, if it is what the run was compiled to.
+pub(crate) async fn version_of(runs: &Runs<'_>, folder: &Path, run: &Run) -> Result<String, Failure> {
+    if let Some(aws) = &run.aws
+        && runs.has_version(&aws.version).await.map_err(failure)?
+    {
+        return Ok(aws.version.clone());
+    }
+    let version =
+        runs.deployed().await.map_err(failure)?.ok_or_else(|| deploy_first("nothing is deployed"))?;
+    let index: Index = read_json(&folder.join("bundle/bundle.json"))?;
+    let mut definitions = BTreeMap::new();
+    for machine in &index.machines {
+        let definition: Value = read_json(&folder.join("bundle").join(&machine.file))?;
+        definitions.insert(machine.name.clone(), definition.to_string());
+    }
+    let resources: Resources = read_json(&folder.join("bundle/aws.json"))?;
+    let whose = format!("run {} was compiled to", run.run);
+    is_as(runs, &version, &resources, &definitions, &whose).await?;
+    if run.aws.is_none() {
+        has_data(runs, &read_json(&folder.join("bundle/training.json"))?, &run.root).await?;
     }
     Ok(version)
 }

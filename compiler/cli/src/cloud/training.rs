@@ -2,19 +2,21 @@
 //! compared by the same verbs. Tensors of rounds stay in the bucket.
 #![expect(clippy::disallowed_methods, reason = "reads and writes the record")]
 
-use super::failure;
+use super::calls::Made;
+use super::{failure, logs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::local::watch::Watch;
 use crate::local::{innermost, read_json};
 use crate::output;
-use crate::record::{Lines, OnAws, Record, Run, Status, is_id};
+use crate::record::{Lines, OnAws, Record, Run, Status, below, is_id};
 use crate::show::progress::Progress;
 use chrono::DateTime;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
+use stepgrad_contract::events::RoundMetrics;
 use stepgrad_contract::progress as contract;
 use stepgrad_contract::{Training, keys};
 use stepgrad_deploy::{AGAIN, Execution, Recorded, Runs};
@@ -22,6 +24,8 @@ use stepgrad_engine::core::{EventType, Record as Event};
 
 /// The file that says what a run is.
 const RECORD: &str = "run.json";
+/// The files that say what goes wrong in it, as the user wrote it and as it was drawn.
+const FAULTS: [&str; 2] = ["faults.yaml", "faults.json"];
 /// Between two looks at a run: a call each time, of which an account has some per second.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -37,8 +41,11 @@ pub(crate) async fn start(
     for folder in ["objects", "bundle"] {
         list(&record.folder, folder, &mut files)?;
     }
+    // Of a rerun, what goes wrong in it: whoever makes its record elsewhere compares it by that.
+    let of_faults = FAULTS.into_iter().filter(|name| record.folder.join(name).is_file());
+    files.extend(of_faults.map(str::to_owned));
     // The record first: a run that is under way can then be followed, whatever becomes of this process.
-    run.aws = Some(OnAws { execution: runs.arn(&run.run), version: version.clone() });
+    run.aws = Some(OnAws { execution: runs.arn(&run.run), version: version.clone(), logged: None });
     record.write(run)?;
     files.push(RECORD.to_owned());
     for file in files {
@@ -47,7 +54,7 @@ pub(crate) async fn start(
         runs.put(&format!("{}/{file}", run.run), content).await.map_err(failure)?;
     }
     let execution = runs.start(&run.run, &version).await.map_err(failure)?;
-    run.aws = Some(OnAws { execution, version });
+    run.aws = Some(OnAws { execution, version, logged: None });
     record.write(run)
 }
 
@@ -126,7 +133,25 @@ async fn settle(
     stands: Execution,
 ) -> Result<Run, Failure> {
     download(runs, record, &run.run).await?;
-    write_history(runs, record, &mut run, execution).await?;
+    let events = runs.history(execution).await.map_err(failure)?;
+    let told = match logs::read(runs, &run.run, &stands, &Made::of(&events)).await {
+        Ok(told) => Some(told),
+        Err(error) => {
+            output::say(&logs::warn(error));
+            None
+        }
+    };
+    let firings = match &told {
+        Some(told) => told.firings(record, &run)?,
+        None => logs::recorded(record)?,
+    };
+    write_history(record, &mut run, events, firings)?;
+    if let Some(told) = told {
+        told.write(record, &mut run)?;
+    }
+    if run.rerun_of.is_some() {
+        download_replicas(runs, record, &run.run).await?;
+    }
     conclude(&mut run, stands);
     record.write(&run)?;
     Ok(run)
@@ -219,7 +244,10 @@ async fn download(runs: &Runs<'_>, record: &Record, run: &str) -> Result<(), Fai
         if below.split('/').any(|part| part.is_empty() || part.starts_with('.')) {
             continue;
         }
-        let wanted = key.ends_with(".json") || models.contains(&key) || below.starts_with("bundle/");
+        let wanted = key.ends_with(".json")
+            || models.contains(&key)
+            || below.starts_with("bundle/")
+            || FAULTS.contains(&below);
         // What is here already never changes there; and the record is this computer's own.
         if !wanted || below == RECORD || record.folder.join(below).is_file() {
             continue;
@@ -231,17 +259,44 @@ async fn download(runs: &Runs<'_>, record: &Record, run: &str) -> Result<(), Fai
     Ok(())
 }
 
+/// Reads the replicas of the last round that came to its end: whether they are the same is asked of every rerun.
+async fn download_replicas(runs: &Runs<'_>, record: &Record, run: &str) -> Result<(), Failure> {
+    let path = record.folder.join("metrics.jsonl");
+    let text = std::fs::read_to_string(&path).map_err(|error| Failure::file("read", &path, &error))?;
+    let last = text.lines().last().and_then(|line| serde_json::from_str::<RoundMetrics>(line).ok());
+    let Some(RoundMetrics { round, view, .. }) = last else { return Ok(()) };
+    let training: Training = read_json(&record.folder.join("bundle/training.json"))?;
+    let replicas = (1..=training.peers).map(|peer| keys::in_view(keys::replica(run, round, peer), view));
+    for key in replicas.chain([keys::server_replica(run, round)]) {
+        let name = below(run, key.clone());
+        if !record.folder.join(&name).is_file()
+            && let Some(content) = runs.get(&key).await.map_err(failure)?
+        {
+            record.replace(&name, &content)?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes `history.jsonl` and `metrics.jsonl`, and counts what the history tells.
-async fn write_history(
-    runs: &Runs<'_>,
+fn write_history(
     record: &Record,
     run: &mut Run,
-    execution: &str,
+    events: Vec<Recorded>,
+    firings: Vec<(i64, Value)>,
 ) -> Result<(), Failure> {
-    let mut events = runs.history(execution).await.map_err(failure)?;
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds of this century")]
+    let fired = |(time, fired): (i64, Value)| {
+        (time as f64 / 1_000.0, json!({"timestamp": rfc3339(time as f64), "fired": fired}))
+    };
     let time = |recorded: &Recorded| recorded.event["timestamp"].as_f64().unwrap_or_default();
+    let mut events: Vec<(f64, Value)> = events
+        .into_iter()
+        .map(|recorded| (time(&recorded), line(recorded)))
+        .chain(firings.into_iter().map(fired))
+        .collect();
     // Stable: events of one execution keep their order.
-    events.sort_by(|one, other| time(one).total_cmp(&time(other)));
+    events.sort_by(|(one, _), (other, _)| one.total_cmp(other));
     let training: Training = read_json(&record.folder.join("bundle/training.json"))?;
     let folder =
         record.folder.canonicalize().map_err(|error| Failure::file("open", &record.folder, &error))?;
@@ -251,8 +306,7 @@ async fn write_history(
     let mut lines = Lines::create(&record.folder.join("history.jsonl"))?;
     let mut others: Option<Lines> = None;
     let (begin, mut failed) = (Instant::now(), 0);
-    for recorded in events {
-        let line = line(recorded);
+    for (_, line) in events {
         // A kind of event that the engine never writes stands by itself: whoever reads histories does not know it.
         let Ok(event) = serde_json::from_value::<Event>(line.clone()) else {
             let others = match &mut others {

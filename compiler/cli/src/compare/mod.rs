@@ -58,7 +58,8 @@ struct Side {
     loss: Option<f64>,
     accuracy: Option<f64>,
     seconds: f64,
-    gb_seconds: f64,
+    /// `None` where it is not known.
+    gb_seconds: Option<f64>,
     /// Calls of functions, those after a resumption included.
     calls: u64,
     /// Those whose result was not used: they failed, or were made again.
@@ -130,7 +131,7 @@ fn side(told: &Told) -> Side {
         loss: told.loss(),
         accuracy: told.accuracy(),
         seconds: run.totals.seconds,
-        gb_seconds: run.totals.gb_seconds,
+        gb_seconds: run.costs_are_known().then_some(run.totals.gb_seconds),
         calls: told.calls,
         lost_calls: told.calls.saturating_sub(told.used),
     }

@@ -95,8 +95,8 @@ fn rounds(pairs: &[Pair]) -> String {
             cell(&|round| round.seconds.map(|seconds| format!("{seconds:.2}"))),
             cell(&|round| Some(round.invocations.to_string())),
             cell(&|round| Some(round.retries.to_string())),
-            cell(&|round| Some(format!("{:.2}", round.gb_seconds))),
-            cell(&|round| Some((round.bytes / 1_000).to_string())),
+            cell(&|round| round.gb_seconds.map(|cost| format!("{cost:.2}"))),
+            cell(&|round| round.bytes.map(|bytes| (bytes / 1_000).to_string())),
             cell(&|round| round.metrics.as_ref().map(|metrics| metrics.members.to_string())),
         ]);
     }
@@ -109,6 +109,7 @@ fn totals(comparison: &Comparison) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["in all", "baseline", "rerun"]);
     let number = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.4}"));
+    let cost = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"));
     let weights = |digest: &Option<String>| {
         digest.as_deref().and_then(|digest| digest.get(..12)).unwrap_or("–").to_owned()
     };
@@ -117,7 +118,7 @@ fn totals(comparison: &Comparison) -> String {
         ("loss", number(one.loss), number(other.loss)),
         ("accuracy", number(one.accuracy), number(other.accuracy)),
         ("seconds", format!("{:.2}", one.seconds), format!("{:.2}", other.seconds)),
-        ("GB seconds", format!("{:.2}", one.gb_seconds), format!("{:.2}", other.gb_seconds)),
+        ("GB seconds", cost(one.gb_seconds), cost(other.gb_seconds)),
         ("calls", one.calls.to_string(), other.calls.to_string()),
         ("calls lost (failed or made again)", one.lost_calls.to_string(), other.lost_calls.to_string()),
         ("weights", weights(&one.weights_sha256), weights(&other.weights_sha256)),

@@ -53,10 +53,10 @@ pub(super) struct Round {
     pub(super) retries: u64,
     /// Of which failed.
     pub(super) failures: u64,
-    /// Memory reserved × time billed.
-    pub(super) gb_seconds: f64,
-    /// Bytes that functions read and wrote.
-    pub(super) bytes: u64,
+    /// Memory reserved × time billed; `None` where it is not known.
+    pub(super) gb_seconds: Option<f64>,
+    /// Bytes that functions read and wrote, likewise.
+    pub(super) bytes: Option<u64>,
     /// What was measured; `None` of a round that did not come to its end.
     pub(super) metrics: Option<RoundMetrics>,
     #[serde(skip)]
@@ -97,9 +97,9 @@ impl Told {
         let mut made = 0;
         for costs in costs::read(folder) {
             made += costs.calls;
-            if let Some(round) = told.rounds.get_mut(&costs.round) {
-                round.gb_seconds = costs.gb_seconds;
-                round.bytes = costs.bytes_read + costs.bytes_written;
+            if let Some(round) = told.rounds.get_mut(&costs.round).filter(|_| told.run.costs_are_known()) {
+                round.gb_seconds = Some(costs.gb_seconds);
+                round.bytes = Some(costs.bytes_read + costs.bytes_written);
             }
         }
         told.calls = told.calls.max(made);

@@ -106,13 +106,18 @@ impl Costs {
     /// Writes the file anew.
     pub(super) fn keep(&self, record: &Record) -> Result<(), Failure> {
         let rounds = self.books().rounds.clone();
-        let mut text = String::new();
-        for costs in rounds.values() {
-            text.push_str(&serde_json::to_string(costs).unwrap_or_default());
-            text.push('\n');
-        }
-        record.keep_file(FILE, text.as_bytes())
+        record.keep_file(FILE, text(rounds.values()).as_bytes())
     }
+}
+
+/// The file's content.
+pub(crate) fn text<'a>(rounds: impl Iterator<Item = &'a RoundCosts>) -> String {
+    let mut text = String::new();
+    for costs in rounds {
+        text.push_str(&serde_json::to_string(costs).unwrap_or_default());
+        text.push('\n');
+    }
+    text
 }
 
 #[cfg(test)]

@@ -93,6 +93,25 @@ pub(crate) struct OnAws {
     pub(crate) execution: String,
     /// The ARN of the version of the state machine that was started.
     pub(crate) version: String,
+    /// How much of it the functions' logs told; `None` before they were read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) logged: Option<Logged>,
+}
+
+/// How much of a run on AWS the functions' logs told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Logged {
+    /// Calls whose end stands in them.
+    pub(crate) calls: u64,
+    /// Calls that ended, by the history.
+    pub(crate) of: u64,
+}
+
+impl Logged {
+    /// Whether nothing is missing.
+    pub(crate) const fn is_whole(self) -> bool {
+        self.calls >= self.of
+    }
 }
 
 /// Where a run stands.
@@ -165,6 +184,11 @@ pub(crate) struct Totals {
 }
 
 impl Run {
+    /// Whether memory, bytes and firings are known: on AWS they stand in logs, which can be late, gone, or not to be read.
+    pub(crate) fn costs_are_known(&self) -> bool {
+        self.aws.as_ref().is_none_or(|aws| aws.logged.is_some_and(Logged::is_whole))
+    }
+
     /// A run that begins.
     pub(crate) fn begun(
         started: DateTime<Utc>,

@@ -1,6 +1,6 @@
 //! The end of a run: what it reached, and where the time went.
 
-use crate::record::{Run, Totals};
+use crate::record::{Logged, Run, Totals};
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -34,25 +34,54 @@ pub(crate) fn text(run: &Run) -> String {
     if let Some(hint) = &run.hint {
         let _ = writeln!(text, "hint: {hint}");
     }
-    if run.aws.is_some() {
-        let totals = &run.totals;
-        let _ = write!(
-            text,
-            "{:.2} s · {} invocations, {} of them failed · {} state transitions · {} executions",
-            totals.seconds,
-            totals.invocations,
-            totals.failed_invocations,
-            totals.transitions,
-            totals.executions
-        );
-    } else {
-        let _ = write!(text, "\n{}", times(&run.totals));
+    match &run.aws {
+        Some(aws) => {
+            let _ = write!(text, "{:.2} s\n\n{}", run.totals.seconds, counts(run));
+            if let Some(missing) = missing(run, aws.logged) {
+                let _ = write!(text, "\n{missing}");
+            }
+        }
+        None => drop(write!(text, "\n{}\n\n{}", times(&run.totals), counts(run))),
     }
     text
 }
 
-/// What the history of a run on AWS tells; the rest stands in the functions' logs there.
-const TOLD_BY_AWS: [&str; 5] = ["seconds", "invocations", "failed_invocations", "transitions", "executions"];
+/// What is only measured where functions are called from: on this computer.
+const MEASURED_HERE: [&str; 5] =
+    ["compute_seconds", "exchange_seconds", "setup_seconds", "waiting_seconds", "payload_bytes"];
+/// What stands in the functions' logs.
+const LOGGED: [&str; 7] = [
+    "cold_starts",
+    "cold_start_seconds",
+    "gb_seconds",
+    "objects_read",
+    "bytes_read",
+    "objects_written",
+    "bytes_written",
+];
+
+/// Why something is not known.
+fn missing(run: &Run, logged: Option<Logged>) -> Option<String> {
+    let again = format!("`stepgrad runs show {} --on aws` looks again", run.run);
+    match logged {
+        Some(logged) if logged.is_whole() => None,
+        Some(Logged { calls, of }) => {
+            Some(format!("the functions' logs tell of {calls} of {of} calls: {again}"))
+        }
+        None => Some(format!("the functions' logs were not read: {again}")),
+    }
+}
+
+/// The sums as data: null where something is not known.
+pub(crate) fn totals(run: &Run) -> Value {
+    let mut totals = serde_json::to_value(run.totals).unwrap_or_default();
+    let unknown = MEASURED_HERE.iter().filter(|_| run.aws.is_some());
+    let unknown = unknown.chain(LOGGED.iter().filter(|_| !run.costs_are_known()));
+    for name in unknown {
+        totals[*name] = Value::Null;
+    }
+    totals
+}
 
 fn times(totals: &Totals) -> String {
     let mut table = Table::new();
@@ -77,6 +106,12 @@ fn times(totals: &Totals) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
+    table.trim_fmt()
+}
+
+fn counts(run: &Run) -> String {
+    let totals = &run.totals;
+    let known = |text: String| if run.costs_are_known() { text } else { "not known".to_owned() };
     let mut counts = Table::new();
     counts.load_style(presets::NOTHING).set_header(["counts", ""]);
     let failed = match totals.failed_invocations {
@@ -86,16 +121,18 @@ fn times(totals: &Totals) -> String {
     counts.add_row(["invocations".to_owned(), format!("{}{failed}", totals.invocations)]);
     counts.add_row([
         "cold starts".to_owned(),
-        format!("{}, {:.2} s in all", totals.cold_starts, totals.cold_start_seconds),
+        known(format!("{}, {:.2} s in all", totals.cold_starts, totals.cold_start_seconds)),
     ]);
-    counts.add_row(["GB seconds".to_owned(), format!("{:.2}", totals.gb_seconds)]);
-    let moved = |objects: u64, bytes: u64| format!("{objects}, {}", indicatif::DecimalBytes(bytes));
+    counts.add_row(["GB seconds".to_owned(), known(format!("{:.2}", totals.gb_seconds))]);
+    let moved = |objects: u64, bytes: u64| known(format!("{objects}, {}", indicatif::DecimalBytes(bytes)));
     counts.add_row(["objects read".to_owned(), moved(totals.objects_read, totals.bytes_read)]);
     counts.add_row(["objects written".to_owned(), moved(totals.objects_written, totals.bytes_written)]);
-    counts.add_row(["payloads".to_owned(), indicatif::DecimalBytes(totals.payload_bytes).to_string()]);
+    if run.aws.is_none() {
+        counts.add_row(["payloads".to_owned(), indicatif::DecimalBytes(totals.payload_bytes).to_string()]);
+    }
     counts.add_row(["state transitions".to_owned(), totals.transitions.to_string()]);
     counts.add_row(["executions".to_owned(), totals.executions.to_string()]);
-    format!("{}\n\n{}", table.trim_fmt(), counts.trim_fmt())
+    counts.trim_fmt()
 }
 
 /// For programs: the one line that `run -o json` ends with.
@@ -118,11 +155,9 @@ pub(crate) fn line(run: &Run) -> Value {
     if !run.fired.is_empty() {
         line["fired"] = json!(run.fired);
     }
-    if let (Some(line), Ok(Value::Object(mut totals))) =
-        (line.as_object_mut(), serde_json::to_value(run.totals))
-    {
+    if let (Some(line), Value::Object(mut totals)) = (line.as_object_mut(), totals(run)) {
         if run.aws.is_some() {
-            totals.retain(|name, _| TOLD_BY_AWS.contains(&name.as_str()));
+            totals.retain(|name, _| !MEASURED_HERE.contains(&name.as_str()));
         }
         line.extend(totals);
     }

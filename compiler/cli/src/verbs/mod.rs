@@ -11,6 +11,7 @@ pub(crate) mod explain;
 pub(crate) mod functions;
 pub(crate) mod init;
 pub(crate) mod keys;
+pub(crate) mod logs;
 pub(crate) mod plan;
 pub(crate) mod rerun;
 pub(crate) mod run;

@@ -1,7 +1,8 @@
 //! `stepgrad rerun RUN --faults FILE`: a finished run once more, with the same seed, while things go wrong; and what
-//! that did to it.
+//! that did to it. On this computer, or with what is deployed on AWS, wherever the run itself was.
 #![expect(clippy::disallowed_methods, reason = "the verb reads and writes files")]
 
+use crate::cloud::{self, AwsArgs, Place, training};
 use crate::compare::{self, Comparison, Told};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -13,14 +14,16 @@ use crate::record::{self, Record, Run, Status, below, folder_of, new_id};
 use crate::show::summary;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use stepgrad_compiler::aws::Resources;
 use stepgrad_compiler::bound::most_retries;
 use stepgrad_compiler::bundle::Index;
-use stepgrad_compiler::diagnostic::{self, Source};
+use stepgrad_compiler::diagnostic::{self, Diagnostic, Source};
 use stepgrad_compiler::faults::{self, FaultFile, Universe};
 use stepgrad_contract::digest::sha256;
 use stepgrad_contract::faults::{Action, Plan};
 use stepgrad_contract::manifest::Manifest;
 use stepgrad_contract::{Training, keys};
+use stepgrad_deploy::{Runs, Session};
 use stepgrad_engine::core;
 use stepgrad_engine::driver::history::HistoryFile;
 
@@ -41,6 +44,23 @@ pub(crate) struct Args {
     /// Function processes at work at once, within functions.max_concurrency; twice the processors if not given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: Option<u16>,
+    /// Where to repeat it. On AWS with the state machines that it was started of there, or that are deployed.
+    #[arg(long, value_enum, default_value_t, value_name = "PLACE")]
+    on: Place,
+    /// With --on aws, the spec of a run that was started on another computer, and of which there is no record here.
+    #[arg(long, value_name = "SPEC")]
+    spec: Option<PathBuf>,
+    #[command(flatten)]
+    aws: AwsArgs,
+}
+
+/// A fault file that was read.
+struct Read {
+    name: String,
+    text: String,
+    file: FaultFile,
+    /// What is not wrong and worth saying.
+    warnings: Vec<Diagnostic>,
 }
 
 /// A fault file that was read and resolved.
@@ -53,23 +73,23 @@ struct Loaded {
 }
 
 pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
+    let read = match &args.faults {
+        Some(path) => Some(read(path, args.on, format)?),
+        None => None,
+    };
+    if args.on == Place::Aws {
+        return on_aws(args, read, format);
+    }
     let baseline = folder_of(&args.runs, &args.run)?;
     let before = record::read(&baseline)?;
-    if !matches!(before.status, Status::Succeeded | Status::Failed) {
-        let what = format!(
-            "run {} is {}: only one that has succeeded or failed can be repeated; go on with it first: stepgrad run --resume {}",
-            before.run,
-            before.status.name(),
-            before.run
-        );
-        return Err(Failure::new(Exit::Usage, what));
-    }
-    let loaded = match &args.faults {
-        Some(path) => Some(load(path, &baseline, &before, format)?),
+    has_ended(&before)?;
+    let loaded = match read {
+        Some(read) => Some(load(read, &baseline, &before, format)?),
         None => None,
     };
     let bootstrap = local::bootstrap::find(args.bootstrap.as_deref())?;
     let concurrency = args.concurrency.map(usize::from);
+    local::check_environment(&read_json(&baseline.join("bundle/training.json"))?)?;
     let (record, run) = begin(&args.runs, &baseline, &before, loaded.as_ref())?;
     let folder = record.folder.clone();
     let deaths = loaded.as_ref().map_or(0, |loaded| deaths(&loaded.plan));
@@ -81,7 +101,81 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
     } else {
         local::run(Job { record, run, bootstrap, concurrency, shuffle: None, resumed: false, quiet })?;
     }
-    let told = Told::read(&folder)?;
+    conclude(&baseline, &before, &folder, loaded, format)
+}
+
+/// The run once more on AWS.
+fn on_aws(args: &Args, read: Option<Read>, format: Format) -> Result<(), Failure> {
+    if args.bootstrap.is_some() || args.concurrency.is_some() {
+        let what = "--bootstrap and --concurrency are about runs on this computer";
+        return Err(Failure::new(Exit::Usage, what));
+    }
+    cloud::block_on(async {
+        let session = args.aws.session().await?;
+        let baseline = baseline_on_aws(args, &session, format).await?;
+        let before = record::read(&baseline)?;
+        has_ended(&before)?;
+        let loaded = match read {
+            Some(read) => Some(load(read, &baseline, &before, format)?),
+            None => None,
+        };
+        let resources: Resources = read_json(&baseline.join("bundle/aws.json"))?;
+        let runs = Runs::new(&session, &resources).map_err(cloud::failure)?;
+        let version = cloud::version_of(&runs, &baseline, &before).await?;
+        let (record, mut run) = begin(&args.runs, &baseline, &before, loaded.as_ref())?;
+        training::start(&runs, &record, &mut run, version).await?;
+        let _ = training::follow(&runs, &record, run, format == Format::Json).await?;
+        conclude(&baseline, &before, &record.folder, loaded, format)
+    })
+}
+
+/// The record of the run that is repeated, made or brought up to date where it is one of AWS.
+async fn baseline_on_aws(args: &Args, session: &Session, format: Format) -> Result<PathBuf, Failure> {
+    let unknown = match folder_of(&args.runs, &args.run) {
+        Ok(folder) => {
+            let run = record::read(&folder)?;
+            if run.aws.is_some() && run.status == Status::Running {
+                let resources: Resources = read_json(&folder.join("bundle/aws.json"))?;
+                let runs = Runs::new(session, &resources).map_err(cloud::failure)?;
+                training::refresh(&runs, &Record::open(&args.runs, &args.run)?, run).await?;
+            }
+            return Ok(folder);
+        }
+        Err(unknown) => unknown,
+    };
+    let Some(spec) = &args.spec else {
+        let what = format!("{}; name the spec of a run from elsewhere with --spec", unknown.message);
+        return Err(Failure::new(Exit::Usage, what));
+    };
+    let resources = cloud::of_spec(spec, format)?;
+    let runs = Runs::new(session, &resources).map_err(cloud::failure)?;
+    let (record, run) = training::fetch(&runs, &args.runs, &args.run).await?;
+    training::refresh(&runs, &record, run).await?;
+    Ok(record.folder.clone())
+}
+
+fn has_ended(before: &Run) -> Result<(), Failure> {
+    if !matches!(before.status, Status::Succeeded | Status::Failed) {
+        let what = format!(
+            "run {} is {}: only one that has succeeded or failed can be repeated; go on with it first, by `stepgrad run --resume {}`",
+            before.run,
+            before.status.name(),
+            before.run
+        );
+        return Err(Failure::new(Exit::Usage, what));
+    }
+    Ok(())
+}
+
+/// Tells what the repetition in `folder` came to, beside the run that it repeats.
+fn conclude(
+    baseline: &Path,
+    before: &Run,
+    folder: &Path,
+    loaded: Option<Loaded>,
+    format: Format,
+) -> Result<(), Failure> {
+    let told = Told::read(folder)?;
     if told.run.status == Status::Running {
         let what = format!("the engine ended before the run did: `stepgrad run --resume {}`", told.run.run);
         return Err(Failure::new(Exit::Internal, what));
@@ -90,11 +184,11 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
         Some(loaded) => (loaded.file, loaded.findings),
         None => (plain(before.status)?, json!([])),
     };
-    let comparison = Comparison::of(&Told::read(&baseline)?, &told, Some(&file));
+    let comparison = Comparison::of(&Told::read(baseline)?, &told, Some(&file));
     if format == Format::Json {
         let mut line = summary::line(&told.run);
         if let Some(line) = line.as_object_mut() {
-            line.insert("rerun_of".to_owned(), before.run.into());
+            line.insert("rerun_of".to_owned(), before.run.as_str().into());
             line.insert("diagnostics".to_owned(), findings);
             line.insert("comparison".to_owned(), serde_json::to_value(&comparison).unwrap_or_default());
         }
@@ -129,13 +223,25 @@ fn deaths(plan: &Plan) -> usize {
     plan.faults.iter().map(|fault| events(&fault.action)).sum()
 }
 
-/// Reads a fault file and resolves it for a repetition of `before`; says all that is wrong.
-fn load(path: &Path, baseline: &Path, before: &Run, format: Format) -> Result<Loaded, Failure> {
+/// Reads a fault file for a rerun there; says all that is wrong with it, whichever run it is about.
+fn read(path: &Path, on: Place, format: Format) -> Result<Read, Failure> {
     let name = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
     let text = project::read(path)?;
     let source = Source { name: &name, text: &text };
     let refused = |findings: Vec<_>| project::tell(&findings, &source, format, Exit::Invalid);
-    let (file, mut warnings) = faults::parse(&source).map_err(refused)?;
+    let (file, warnings) = faults::parse(&source).map_err(refused)?;
+    let nobody = if on == Place::Aws { faults::refused_on_aws(&file) } else { Vec::new() };
+    if !nobody.is_empty() {
+        return Err(refused(nobody));
+    }
+    Ok(Read { name, text, file, warnings })
+}
+
+/// Resolves a fault file for a repetition of `before`; says all that is wrong.
+fn load(read: Read, baseline: &Path, before: &Run, format: Format) -> Result<Loaded, Failure> {
+    let Read { name, text, file, mut warnings } = read;
+    let source = Source { name: &name, text: &text };
+    let refused = |findings: Vec<_>| project::tell(&findings, &source, format, Exit::Invalid);
     let universe = universe(baseline, before)?;
     let (plan, more) = faults::resolve(&file, &universe, before.seed).map_err(refused)?;
     warnings.extend(more);
@@ -182,7 +288,6 @@ fn begin(
     faults: Option<&Loaded>,
 ) -> Result<(Record, Run), Failure> {
     let mut training: Training = read_json(&baseline.join("bundle/training.json"))?;
-    local::check_environment(&training)?;
     let id = new_id(&before.name, local::now(), std::process::id());
     let record = Record::create(runs, &id)?;
     copy(&baseline.join("bundle"), "bundle", &record)?;

@@ -132,7 +132,7 @@ fn on_aws(args: &Args, format: Format) -> Result<(), Failure> {
                 let session = args.aws.session().await?;
                 let resources = bundle.resources.clone();
                 let runs = Runs::new(&session, &resources).map_err(cloud::failure)?;
-                let version = cloud::is_deployed(&session, &runs, &bundle, &root).await?;
+                let version = cloud::is_deployed(&runs, &bundle, &root).await?;
                 let (record, mut run) = begin(args, &loaded, bundle, root)?;
                 let id = run.run.clone();
                 let ended = async {

@@ -1,4 +1,4 @@
-//! `stepgrad runs list|show|compare`: the records of runs on this computer, and which runs there are on AWS.
+//! `stepgrad runs list|show|logs|compare`: the records of runs on this computer, and which runs there are on AWS.
 #![expect(clippy::disallowed_methods, reason = "the verb reads files")]
 
 use crate::cloud::{self, AwsArgs, Known, KnownArgs, Place, training};
@@ -26,6 +26,8 @@ pub(crate) enum Verb {
     List(ListArgs),
     /// Show one run with its rounds.
     Show(ShowArgs),
+    /// Show what the functions wrote to their logs in one run.
+    Logs(super::logs::Args),
     /// Compare two runs round by round; exit code 4 where the second one's fault file expects something else.
     Compare(CompareArgs),
 }
@@ -73,6 +75,7 @@ pub(crate) fn run(verb: &Verb, format: Format) -> Result<(), Failure> {
         Verb::List(ListArgs { on: Place::Aws, spec: Some(spec), aws, .. }) => list_on_aws(spec, aws, format),
         Verb::List(args) => list(&args.runs, format),
         Verb::Show(args) => show(args, format),
+        Verb::Logs(args) => super::logs::run(args, format),
         Verb::Compare(args) => compare(args, format),
     }
 }
@@ -195,7 +198,9 @@ fn show(args: &ShowArgs, format: Format) -> Result<(), Failure> {
     let run = record::read(&folder)?;
     let rounds: Vec<Value> = record::lines(&folder.join("metrics.jsonl"))?;
     if format == Format::Json {
-        output::json(&json!({"version": 1, "run": run, "rounds": rounds}));
+        let mut told = json!({"version": 1, "run": run, "rounds": rounds});
+        told["run"]["totals"] = summary::totals(&run);
+        output::json(&told);
         return Ok(());
     }
     let mut table = Table::new();

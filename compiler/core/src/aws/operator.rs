@@ -18,7 +18,7 @@ pub(super) fn policy(context: &Context<'_>) -> Policy {
     let mut statements = vec![
         Statement::allow(
             "StartRuns",
-            &["states:DescribeStateMachine", "states:StartExecution"],
+            &["states:StartExecution"],
             first.iter().map(|name| states(format!("stateMachine:{name}"))),
         ),
         // What is deployed is held against the spec before a run.
@@ -37,10 +37,10 @@ pub(super) fn policy(context: &Context<'_>) -> Policy {
             &["states:DescribeStateMachineAlias"],
             first.iter().map(|name| states(format!("stateMachine:{name}:{}", names::ALIAS))),
         ),
-        // Of all, for what a run has started is stopped with it.
+        // Of all, for what a run has started is stopped with it, and a rerun asks whether they are those of its run.
         Statement::allow(
-            "ListRuns",
-            &["states:ListExecutions"],
+            "SeeMachinesAndListRuns",
+            &["states:DescribeStateMachine", "states:ListExecutions"],
             all().map(|name| states(format!("stateMachine:{name}"))),
         ),
         Statement::allow(

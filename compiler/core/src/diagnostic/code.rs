@@ -139,6 +139,8 @@ codes! {
     Expectation = "SG107",
     /// FIS does a fault otherwise, or not at all
     FisCannot = "SG108",
+    /// a fault cannot be brought about on AWS
+    FaultNotOnAws = "SG109",
 }
 
 /// The example of a code's page.

@@ -8,6 +8,19 @@ use std::fmt::Write;
 use stepgrad_contract::Function;
 use stepgrad_contract::faults::{ObjectKind, Where};
 
+const ON_AWS: &str = "
+## On AWS
+
+`stepgrad rerun RUN --faults FILE --on aws` repeats a run with what is deployed there, wherever the run itself was. The drawn plan
+travels as the object `objects/faults.json` of the run, which its `training.json` names; each function reads it and brings about what
+happens to its process, to objects, to its peer and to what that publishes, and its log tells each firing. The record, the
+comparison, the verdict and the exit code are those of a rerun here.
+
+`invocation_error`, `throttle`, `duplicate`, `cold_start` and `kill_engine` happen outside of functions, where AWS calls them: such a
+file is refused at its lines (SG109) before anything is started. `stepgrad compile --to fis --faults FILE` writes what AWS Fault
+Injection Service can do, which is not part of a rerun. `out_of_memory` meets Lambda's own limit.
+";
+
 const HEAD: &str = "# Fault files
 
 `stepgrad rerun RUN --faults FILE` runs a finished training again, with the same seed, and lets things go wrong where the file says.
@@ -82,6 +95,7 @@ pub fn reference() -> String {
         page,
         "\n`partition` has no `peer`; `outage`, `leave` and `join` need one, and the last two a `round`."
     );
+    page.push_str(ON_AWS);
     let _ = writeln!(page, "\n## What is expected\n\n| key of `expect` | what |\n|---|---|");
     for (key, doc) in KEYS {
         let _ = writeln!(page, "| `{key}` | {doc} |");

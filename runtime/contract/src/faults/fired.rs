@@ -61,31 +61,64 @@ impl Fired {
         }
     }
 
-    /// The line of a log.
-    #[must_use]
-    pub fn line(&self) -> String {
-        serde_json::json!({"kind": "fault", "fired": self}).to_string()
-    }
-
     /// The firing of a line of a log, if it is one; cheap for those that are not.
     #[must_use]
     pub fn from_line(line: &str) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Line {
-            kind: String,
-            fired: Fired,
-        }
+        Firing::from_line(line).map(|line| line.fired)
+    }
+}
+
+/// A firing as a line of JSON in a function's log. A function serves many runs, and its log does not tell them apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Firing {
+    /// `fault`; other lines of a log have other kinds, or are no JSON.
+    kind: Kind,
+    /// The run; empty in lines of a version that did not write it.
+    #[serde(default)]
+    pub run: String,
+    /// When, in milliseconds since 1970; 0 likewise.
+    #[serde(default)]
+    pub time: u64,
+    /// What fired.
+    pub fired: Fired,
+}
+
+/// What kind of line it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    /// The firing of a fault.
+    Fault,
+}
+
+impl Firing {
+    /// The firing of a fault in `run` at `time`, in milliseconds since 1970.
+    #[must_use]
+    pub fn new(run: &str, time: u64, fired: Fired) -> Self {
+        Self { kind: Kind::Fault, run: run.to_owned(), time, fired }
+    }
+
+    /// The line, without a line feed.
+    #[must_use]
+    pub fn line(&self) -> String {
+        // Text for keys and no number that JSON lacks.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The line of a log, if it is one; cheap for those that are not.
+    #[must_use]
+    pub fn from_line(line: &str) -> Option<Self> {
         let line = line.trim();
         if !line.starts_with('{') || !line.contains("\"fired\"") {
             return None;
         }
-        serde_json::from_str::<Line>(line).ok().filter(|line| line.kind == "fault").map(|line| line.fired)
+        serde_json::from_str(line).ok()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Fired;
+    use super::{Fired, Firing};
     use crate::Function;
     use crate::faults::{Action, Call, Fault, Target};
 
@@ -95,7 +128,12 @@ mod tests {
         let call =
             Call { function: Function::Gradient, peer: Some(1), round: Some(2), batch: Some(3), attempt: 0 };
         let fired = Fired::in_call(&fault, &call, Some("r/objects/x"));
-        assert_eq!(Fired::from_line(&format!("{}\n", fired.line())), Some(fired));
+        let line = Firing::new("r", 7, fired.clone());
+        assert_eq!(Firing::from_line(&format!("{}\n", line.line())), Some(line.clone()));
+        assert_eq!(Fired::from_line(&line.line()), Some(fired.clone()));
+        let old = serde_json::json!({"kind": "fault", "fired": fired}).to_string();
+        assert_eq!(Firing::from_line(&old).map(|line| (line.run, line.time)), Some((String::new(), 0)));
+        assert_eq!(Fired::from_line(&line.line().replace("\"fault\"", "\"call\"")), None);
         assert_eq!(Fired::from_line(r#"{"kind":"call","function":"gradient"}"#), None);
         assert_eq!(Fired::from_line("fired"), None);
     }

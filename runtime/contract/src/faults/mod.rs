@@ -17,7 +17,7 @@ mod target;
 
 pub use crate::fanout::Range;
 pub use action::{Action, Channel, Groups, When, Where};
-pub use fired::Fired;
+pub use fired::{Fired, Firing};
 pub use plan::{Fault, Lie, Plan, VERSION};
 pub use set::Set;
 pub use target::{Call, Object, ObjectKind, Operation, Target};

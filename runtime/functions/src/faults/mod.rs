@@ -3,6 +3,7 @@
 //! real: a killed process gets SIGKILL, a torn object has torn bytes.
 //!
 //! The same code runs on AWS and here. Nothing that a training survives by knows of this room.
+#![expect(clippy::disallowed_methods, reason = "the log says when a fault fires")]
 
 mod gradients;
 mod objects;
@@ -15,14 +16,15 @@ pub use process::continue_later;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-use stepgrad_contract::faults::{Action, Call, Fault, Fired, Plan, When, Where};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use stepgrad_contract::faults::{Action, Call, Fault, Fired, Firing, Plan, When, Where};
 use stepgrad_contract::{Function, FunctionError};
 
 /// The faults that are due in one call of a function.
 #[derive(Debug, Clone)]
 pub(crate) struct Faults {
     plan: Arc<Plan>,
+    run: Arc<str>,
     call: Call,
     /// The call whose result is made: the same, but where this call makes an object again for another one's sake.
     maker: Call,
@@ -39,7 +41,8 @@ impl Faults {
         memory_mb: u64,
     ) -> Self {
         let call = Call::of(function, event);
-        Self { plan, call, maker: call, memory_mb, wrote: Arc::default() }
+        let run = event.get("run").and_then(serde_json::Value::as_str).unwrap_or_default().into();
+        Self { plan, run, call, maker: call, memory_mb, wrote: Arc::default() }
     }
 
     /// Those of the same call while it makes again what `maker` makes: a peer that lies about an object lies again,
@@ -115,7 +118,9 @@ impl Faults {
     /// Tells that a fault fires, before it does: the process may not be there afterwards.
     fn fire(&self, fault: &Fault, object: Option<&str>) {
         let call = if fault.action.acts() == Where::Gradient { &self.maker } else { &self.call };
-        let mut line = Fired::in_call(fault, call, object).line();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let mut line = Firing::new(&self.run, now, Fired::in_call(fault, call, object)).line();
         line.push('\n');
         let mut log = std::io::stdout();
         // Standard output is the function's log; where it is closed nobody reads it.
