@@ -1,7 +1,7 @@
 //! A project that is deployed: its spec, its data, the zip of its functions, and the verbs with the credentials of a
 //! stand-in for AWS.
 
-use crate::{Ended, binary, command, end, skip, small_spec};
+use crate::{Ended, binary, command, end, skip, small_spec, stepgrad};
 use flate2::Crc;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -15,10 +15,13 @@ pub struct Project {
     /// Where `train.yaml` and the packages are.
     pub folder: TempDir,
     package: &'static str,
+    keys: bool,
 }
 
 /// The folder of what `functions package` makes.
 const PACKAGES: &str = "packages";
+/// The folder of private keys.
+const KEYS: &str = "keys";
 /// A zip for all functions.
 const ZIP: &str = "functions.zip";
 
@@ -68,7 +71,51 @@ impl Project {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("train.yaml"), spec).unwrap();
         std::fs::write(folder.path().join(ZIP), stored("bootstrap", bootstrap)).unwrap();
-        Self { folder, package: ZIP }
+        Self { folder, package: ZIP, keys: false }
+    }
+
+    /// The same, in which so many peers sign, with private keys in a folder of the project.
+    #[must_use]
+    pub fn signed(mut self, peers: u32) -> Self {
+        let peers = peers.to_string();
+        let arguments = ["keys", "generate", "--peers", &peers, "--to", KEYS, "-o", "json"];
+        let made = stepgrad(self.folder.path(), &arguments).exits(0).json();
+        let spec = self.folder.path().join("train.yaml");
+        let text = std::fs::read_to_string(&spec).unwrap();
+        let signatures = format!("exchange:\n  signatures: {{public_keys: {}}}\n", made["public_keys"]);
+        std::fs::write(&spec, text.replace("exchange:\n", &signatures)).unwrap();
+        self.keys = true;
+        self
+    }
+
+    /// The same without a word of where the private keys are.
+    #[must_use]
+    pub fn without_keys(mut self) -> Self {
+        self.keys = false;
+        self
+    }
+
+    /// What the private keys are, as text.
+    #[must_use]
+    pub fn private_keys(&self) -> Vec<String> {
+        let files = std::fs::read_dir(self.folder.path().join(KEYS)).unwrap();
+        files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap().trim().to_owned()).collect()
+    }
+
+    /// Runs a verb about this computer to its end.
+    #[must_use]
+    pub fn here(&self, arguments: &[&str]) -> Ended {
+        let mut command = command(self.folder.path(), arguments);
+        self.tell_keys(&mut command);
+        end(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    fn tell_keys(&self, command: &mut Command) {
+        if self.keys {
+            command.env("STEPGRAD_KEYS", format!("file://{}", self.folder.path().join(KEYS).display()));
+        } else {
+            command.env_remove("STEPGRAD_KEYS");
+        }
     }
 
     /// A verb about AWS at `url`.
@@ -85,6 +132,7 @@ impl Project {
         all.extend(["-o", "json", "--endpoint-url", url]);
         let mut command = command(self.folder.path(), &all);
         credentials(&mut command, self.folder.path());
+        self.tell_keys(&mut command);
         command
     }
 

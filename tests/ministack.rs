@@ -100,6 +100,8 @@ impl Ministack {
         take(&groups["logGroups"], "logGroupName");
         let functions = self.ask("GET", "/2015-03-31/functions/", "lambda", "", "");
         take(&serde_json::from_str::<Value>(&functions).unwrap()["Functions"], "FunctionName");
+        let parameters = self.json("ssm", "AmazonSSM.DescribeParameters", "{}");
+        take(&parameters["Parameters"], "Name");
         let roles = self.ask("POST", "/", "iam", "", "Action=ListRoles&Version=2010-05-08");
         all.extend(between(&roles, "<RoleName>", "</RoleName>"));
         let buckets = self.ask("GET", "/", "s3", "", "");

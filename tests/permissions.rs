@@ -47,9 +47,14 @@ const BY_WAITING: [&str; 5] = [
     "states:StopExecution",
 ];
 
-/// What a call to S3 needs (Amazon S3 User Guide, "Required permissions for Amazon S3 API operations"), answered with a
+/// What a call to S3, or for a private key, needs (Amazon S3 User Guide, "Required permissions for Amazon S3 API operations"), answered with a
 /// status.
 fn needs(request: &Request, status: u16) -> Uses {
+    if request.call == "GetParameter" {
+        let asked: Value = serde_json::from_str(&request.body).unwrap();
+        let arn = format!("arn:aws:ssm:us-east-1:000000000000:parameter{}", asked["Name"].as_str().unwrap());
+        return Uses::from([("ssm:GetParameter".to_owned(), arn)]);
+    }
     let (method, path) = request.call.split_once(' ').unwrap_or(("", &request.call));
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let path = path.trim_start_matches('/').replace("%3A", ":");
@@ -194,12 +199,14 @@ fn functions(spec: &str) -> Vec<String> {
         .collect()
 }
 
-/// A training of one kind: every role does what it may, and nothing else.
-fn is_exact(server: &Ministack, topology: &str, algorithm: &str, every: &str) {
-    let (calls, spec) = (Calls::default(), small_spec(topology, algorithm, every, 3));
+/// A training of one kind, in which peers sign or do not: every role does what it may, and nothing else.
+fn is_exact(server: &Ministack, topology: &str, algorithm: &str, every: &str, signed: bool) {
+    const PEERS: u32 = 3;
+    let (calls, spec) = (Calls::default(), small_spec(topology, algorithm, every, PEERS));
     let functions = functions(&spec);
     let script = recorded(server, &functions, &calls);
     let project = Project::of(&spec, script.as_bytes());
+    let project = if signed { project.signed(PEERS) } else { project };
     let url = format!("http://{}", server.address);
     let deployed = project.run(&url, &["deploy"]).exits(0).json();
     let bucket = deployed["bucket"].as_str().unwrap();
@@ -276,7 +283,7 @@ fn is_exact(server: &Ministack, topology: &str, algorithm: &str, every: &str) {
 #[test]
 fn roles_may_do_what_they_do_and_nothing_else() {
     let Some(server) = Ministack::start("roles_may_do_what_they_do_and_nothing_else") else { return };
-    is_exact(&server, "peer_to_peer", "gradient_averaging", "{batches: 2}");
-    is_exact(&server, "peer_to_peer", "model_averaging", "{epochs: 1}");
-    is_exact(&server, "parameter_server", "gradient_averaging", "{batches: 2}");
+    is_exact(&server, "peer_to_peer", "gradient_averaging", "{batches: 2}", false);
+    is_exact(&server, "peer_to_peer", "model_averaging", "{epochs: 1}", true);
+    is_exact(&server, "parameter_server", "gradient_averaging", "{batches: 2}", true);
 }

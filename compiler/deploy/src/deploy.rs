@@ -6,7 +6,7 @@ use crate::difference::{Action, Kind, Step, Tags, ours};
 use crate::error::{Error, Kind as Failure};
 use crate::plan::{PART_OF_BUCKET, Plan};
 use crate::session::Session;
-use crate::things::{bucket, function, log_group, object, role, state_machine};
+use crate::things::{bucket, function, key, log_group, object, role, state_machine};
 use crate::watch::Watch;
 use futures::{StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
@@ -36,9 +36,11 @@ pub async fn deploy(
     plan.refuse_foreign()?;
     plan.refuse_runs_under_way(session, desired).await?;
     let deployment = Deployment { session, desired, plan, watch };
+    deployment.has_keys()?;
     deployment.bucket().await?;
     deployment.objects().await?;
     deployment.log_groups().await?;
+    deployment.keys().await?;
     deployment.roles().await?;
     let versions = deployment.functions().await?;
     deployment.machines(versions).await?;
@@ -145,6 +147,32 @@ impl Deployment<'_> {
         futures::stream::iter(work.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).try_collect().await
     }
 
+    /// That every private key that is to be put is at hand: nothing is changed before.
+    fn has_keys(&self) -> Result<(), Error> {
+        for key in &self.desired.resources.keys {
+            if key::is_to_be_put(key, self.plan.seen.keys.get(&key.name)) {
+                let _ = key::read(self.desired.keys.as_deref(), key)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn keys(&self) -> Result<(), Error> {
+        let work = self.desired.resources.keys.iter().filter_map(|key| {
+            let step = self.step(Kind::PrivateKey, &key.name)?;
+            Some(async move {
+                let (session, name, tags) = (self.session, &key.name, self.tags(&key.part));
+                let look = async || key::look(session, name).await;
+                let apply = async |seen: Option<&key::Seen>| {
+                    key::apply(session, key, self.desired.keys.as_deref(), &tags, seen).await
+                };
+                let seen = self.plan.seen.keys.get(name);
+                self.told(step, self.settled(seen, |seen| &seen.tags, look, apply)).await
+            })
+        });
+        futures::stream::iter(work.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
     async fn roles(&self) -> Result<(), Error> {
         let work = self.desired.resources.roles.iter().filter_map(|role| {
             let step = self.step(Kind::Role, &role.name)?;
@@ -238,6 +266,7 @@ pub(crate) async fn remove(session: &Session, bucket: &str, step: &Step) -> Resu
     match step.kind {
         Kind::StateMachine => state_machine::delete(session, &step.name).await,
         Kind::Function => function::delete(session, &step.name).await,
+        Kind::PrivateKey => key::delete(session, &step.name).await,
         Kind::Role => role::delete(session, &step.name).await,
         Kind::LogGroup => log_group::delete(session, &step.name).await,
         Kind::Bucket => bucket::delete(session, &step.name).await.map(drop),

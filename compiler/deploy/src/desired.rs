@@ -62,6 +62,8 @@ pub struct Files {
     pub packages: BTreeMap<String, Package>,
     /// Data, by its path below [`names::DATA`].
     pub data: BTreeMap<String, PathBuf>,
+    /// The folder of private keys, where one is named. Only what is not on AWS yet is read from it.
+    pub keys: Option<PathBuf>,
 }
 
 impl Code {
@@ -93,6 +95,7 @@ pub struct Desired {
     /// By handler.
     pub(crate) packages: BTreeMap<String, Code>,
     pub(crate) data: Vec<Upload>,
+    pub(crate) keys: Option<PathBuf>,
 }
 
 impl Desired {
@@ -142,7 +145,7 @@ impl Desired {
         for (path, file) in files.data {
             data.push(Upload::of(format!("{}/{path}", names::DATA), file).await?);
         }
-        Ok(Self { owned, resources, definitions: files.definitions, packages, data })
+        Ok(Self { owned, resources, definitions: files.definitions, packages, data, keys: files.keys })
     }
 
     /// Bytes that stay in S3 while it is deployed.

@@ -15,6 +15,8 @@ pub enum Kind {
     Bucket,
     /// A CloudWatch log group.
     LogGroup,
+    /// A parameter of Systems Manager that holds a peer's private key.
+    PrivateKey,
     /// An IAM role with its inline policy.
     Role,
     /// A Lambda function.
@@ -32,6 +34,7 @@ impl Kind {
         match self {
             Self::Bucket => "bucket",
             Self::LogGroup => "log group",
+            Self::PrivateKey => "private key",
             Self::Role => "role",
             Self::Function => "function",
             Self::StateMachine => "state machine",

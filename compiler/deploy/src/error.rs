@@ -80,6 +80,9 @@ pub enum Error {
         /// What the system says.
         error: std::io::Error,
     },
+    /// A private key that is to be put is not at hand, or is another one.
+    #[error("{0}")]
+    Key(String),
     /// The desired state is not whole.
     #[error("{0}")]
     Desired(String),
@@ -200,8 +203,9 @@ pub(crate) fn call(api: &'static str, resource: impl Into<String>) -> Call {
 }
 
 /// Codes of what is not there.
-const ABSENT: [&str; 15] = [
+const ABSENT: [&str; 17] = [
     "ExecutionDoesNotExist",
+    "InvalidResourceId",
     "NoSuchBucket",
     "NoSuchBucketPolicy",
     "NoSuchEntity",
@@ -211,6 +215,7 @@ const ABSENT: [&str; 15] = [
     "NoSuchTagSet",
     "NoSuchUpload",
     "NotFound",
+    "ParameterNotFound",
     "ResourceNotFound",
     "ResourceNotFoundException",
     "ServerSideEncryptionConfigurationNotFoundError",
@@ -241,7 +246,7 @@ const THROTTLED: [&str; 6] = [
     "TooManyRequestsException",
     "ServiceUnavailable",
 ];
-const CONFLICT: [&str; 11] = [
+const CONFLICT: [&str; 13] = [
     "BucketAlreadyOwnedByYou",
     "BucketNotEmpty",
     "ConcurrentModification",
@@ -250,9 +255,11 @@ const CONFLICT: [&str; 11] = [
     "ExecutionAlreadyExists",
     "OperationAborted",
     "OperationAbortedException",
+    "ParameterAlreadyExists",
     "ResourceAlreadyExistsException",
     "ResourceConflictException",
     "StateMachineAlreadyExists",
+    "TooManyUpdates",
 ];
 
 impl Call {

@@ -4,7 +4,7 @@ use crate::desired::{Desired, Owned};
 use crate::difference::{Action, Difference, Kind, Step, Tags, ours};
 use crate::error::Error;
 use crate::session::Session;
-use crate::things::{bucket, function, log_group, object, role, state_machine};
+use crate::things::{bucket, function, key, log_group, object, role, state_machine};
 use futures::{StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet};
 use stepgrad_asl::program::substitute;
@@ -27,6 +27,7 @@ pub(crate) struct Seen {
     pub(crate) bucket: Option<bucket::Seen>,
     pub(crate) objects: BTreeMap<String, object::Seen>,
     pub(crate) log_groups: BTreeMap<String, log_group::Seen>,
+    pub(crate) keys: BTreeMap<String, key::Seen>,
     pub(crate) roles: BTreeMap<String, role::Seen>,
     pub(crate) functions: BTreeMap<String, function::Seen>,
     pub(crate) machines: BTreeMap<String, state_machine::Seen>,
@@ -42,6 +43,7 @@ impl Plan {
         planner.bucket().await?;
         planner.objects().await?;
         planner.log_groups().await?;
+        planner.keys().await?;
         planner.roles().await?;
         let versions = planner.functions().await?;
         planner.machines(versions).await?;
@@ -226,6 +228,24 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
+    async fn keys(&mut self) -> Result<(), Error> {
+        let keys = &self.desired.resources.keys;
+        let session = self.session;
+        let seen = all(keys, |key| &key.name, |key| key::look(session, &key.name)).await?;
+        for key in keys {
+            let tags = self.tags(&key.part);
+            let _ = self.step(
+                Kind::PrivateKey,
+                &key.name,
+                seen.get(&key.name),
+                |seen| &seen.tags,
+                |seen| key::compare(key, &tags, seen),
+            );
+        }
+        self.seen.keys = seen;
+        Ok(())
+    }
+
     async fn roles(&mut self) -> Result<(), Error> {
         let roles = &self.desired.resources.roles;
         let session = self.session;
@@ -349,12 +369,14 @@ pub(crate) async fn made(session: &Session, owned: &Owned) -> Result<Vec<(Kind, 
     let prefix = owned.prefix.as_str();
     let of_functions = format!("/aws/lambda/{prefix}");
     let of_machines = format!("/aws/vendedlogs/states/{prefix}");
-    let (machines, functions, roles, function_logs, machine_logs) = futures::try_join!(
+    let keys = format!("{}/", names::keys(prefix.strip_suffix('-').unwrap_or(prefix)));
+    let (machines, functions, roles, function_logs, machine_logs, keys) = futures::try_join!(
         state_machine::list(session, prefix),
         function::list(session, prefix),
         role::list(session, prefix),
         log_group::list(session, &of_functions),
         log_group::list(session, &of_machines),
+        key::list(session, &keys),
     )?;
     let all = [
         (Kind::StateMachine, machines),
@@ -362,6 +384,7 @@ pub(crate) async fn made(session: &Session, owned: &Owned) -> Result<Vec<(Kind, 
         (Kind::Role, roles),
         (Kind::LogGroup, function_logs),
         (Kind::LogGroup, machine_logs),
+        (Kind::PrivateKey, keys),
     ];
     let own = |(kind, found): (Kind, Vec<(String, Tags)>)| {
         let own = found.into_iter().filter(|(name, tags)| {

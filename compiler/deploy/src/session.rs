@@ -70,6 +70,7 @@ pub struct Session {
     pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
     pub(crate) quotas: aws_sdk_servicequotas::Client,
     pub(crate) s3: aws_sdk_s3::Client,
+    pub(crate) ssm: aws_sdk_ssm::Client,
     pub(crate) states: aws_sdk_sfn::Client,
 }
 
@@ -113,6 +114,7 @@ impl Session {
             logs: aws_sdk_cloudwatchlogs::Client::new(&config),
             quotas: aws_sdk_servicequotas::Client::from_conf(quotas),
             s3: aws_sdk_s3::Client::from_conf(s3),
+            ssm: aws_sdk_ssm::Client::new(&config),
             states: aws_sdk_sfn::Client::new(&config),
         })
     }

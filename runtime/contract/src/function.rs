@@ -69,6 +69,12 @@ impl Function {
         }
     }
 
+    /// Whether it has private keys of peers, where they sign: who publishes signs, and only who can sign comes back.
+    #[must_use]
+    pub const fn signs(self) -> bool {
+        matches!(self, Self::Heartbeat | Self::Combine | Self::Train)
+    }
+
     /// The function of a handler name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {

@@ -16,7 +16,8 @@ use std::str::FromStr;
 /// The version of [`Signature`].
 pub const VERSION: u32 = 1;
 
-/// The environment variable that names the folder of private keys to functions that sign, as `file:///folder`.
+/// The environment variable that names the place of private keys to functions that sign: a folder, as `file:///folder`, or on AWS
+/// what the ARNs of their parameters begin with.
 pub const FOLDER_VARIABLE: &str = "STEPGRAD_KEYS";
 
 const DOMAIN: &[u8] = b"stepgrad/published/1\0";
@@ -68,6 +69,7 @@ impl std::fmt::Display for PublicKey {
 }
 
 /// A peer's private key. Nothing prints it and it is not serialised; it is wiped from memory when dropped.
+#[derive(Clone)]
 pub struct PrivateKey(SigningKey);
 
 impl std::fmt::Debug for PrivateKey {

@@ -14,6 +14,7 @@
 )]
 
 pub mod aggregation;
+mod aws;
 pub mod data;
 pub mod faults;
 pub mod handlers;

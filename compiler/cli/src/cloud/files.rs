@@ -1,5 +1,8 @@
 //! Which files of this computer a deployment takes.
-#![expect(clippy::disallowed_methods, reason = "looks for the user's files")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "looks for the user's files, and where they say that their keys are"
+)]
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -8,6 +11,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use stepgrad_compiler::bundle::Bundle;
 use stepgrad_contract::function::Artefact;
+use stepgrad_contract::signing::FOLDER_VARIABLE;
 use stepgrad_contract::training::{Training, Validation};
 use stepgrad_deploy::{Files, Image, Package};
 use stepgrad_package::Architecture;
@@ -23,12 +27,18 @@ pub(super) fn of(bundle: &Bundle, root: &Path, packages: &[String]) -> Result<Fi
         definitions: definitions(bundle),
         packages: self::packages(bundle, packages)?,
         data: data(&bundle.training, root)?,
+        keys: keys(),
     })
 }
 
 /// The definitions, by the state machine's name.
 pub(super) fn definitions(bundle: &Bundle) -> BTreeMap<String, String> {
     bundle.machines.iter().map(|machine| (machine.name.clone(), machine.text.clone())).collect()
+}
+
+/// The folder of private keys, as runs on this computer find it; no folder may be named where all keys are on AWS.
+fn keys() -> Option<PathBuf> {
+    std::env::var(FOLDER_VARIABLE).ok()?.strip_prefix("file://").map(PathBuf::from)
 }
 
 /// The data that the spec names below `root`, by paths of the spec.

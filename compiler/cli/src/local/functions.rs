@@ -13,8 +13,6 @@ use stepgrad_engine::host::{FunctionConfig, HostConfig};
 
 /// Processes that are kept for their next call, on top of those at work: one for each function and some.
 const IDLE: usize = 16;
-/// Who gets to know the folder of private keys: who publishes, and who comes back to.
-const SIGNING: [Function; 3] = [Function::Heartbeat, Function::Combine, Function::Train];
 /// Calls that may wait for a process. A Map of Maps runs 40 × 40 at once.
 const QUEUE: usize = 10_000;
 
@@ -65,8 +63,8 @@ pub(crate) fn functions(
     }
     let configured = |entry: &FunctionEntry| {
         let mut environment = environment.clone();
-        // Only who publishes signs, and only who can sign comes back.
-        if let Some(folder) = keys.filter(|_| SIGNING.iter().any(|function| function.name() == entry.handler))
+        if let Some(folder) =
+            keys.filter(|_| Function::from_name(&entry.handler).is_some_and(Function::signs))
         {
             environment.insert(FOLDER_VARIABLE.to_owned(), folder.to_owned());
         }

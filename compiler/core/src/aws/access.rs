@@ -19,6 +19,8 @@ pub struct Access {
     pub writes: BTreeSet<Kind>,
     /// Kinds that it deletes.
     pub deletes: BTreeSet<Kind>,
+    /// Whether it reads private keys of peers (`handlers/publish.rs`).
+    pub signs: bool,
 }
 
 /// What the handler of `function` does in a training, and whatever it may have to make again.
@@ -30,6 +32,8 @@ pub fn access(function: Function, training: &Training) -> Access {
         reads: own.reads.into_iter().collect(),
         writes: own.writes.into_iter().collect(),
         deletes: BTreeSet::new(),
+        // What is made again on a peer's behalf is not signed.
+        signs: function.signs() && steps.signed(),
     };
     access.reads.extend(&own.made);
     let (mut open, mut seen) = (own.made, BTreeSet::new());

@@ -5,7 +5,7 @@
 //! storage"; Amazon S3 User Guide, "Required permissions for Amazon S3 API operations"; S3 API Reference, "GetObject"
 //! (without `s3:ListBucket` a missing object is answered by 403 and not by 404, so that no function could tell that it
 //! is missing); AWS KMS Developer Guide, "Protecting data in Amazon S3" (`kms:GenerateDataKey` to write,
-//! `kms:Decrypt` to read).
+//! `kms:Decrypt` to read); Systems Manager User Guide, "Restricting access to Parameter Store parameters using IAM policies".
 
 use super::access::{Access, access};
 use super::objects::{Kind, source};
@@ -15,6 +15,7 @@ use crate::bundle::FunctionEntry;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use stepgrad_contract::Function;
+use stepgrad_contract::signing::FOLDER_VARIABLE;
 
 /// MB of `/tmp` that Lambda gives without being asked.
 const LEAST_STORAGE_MB: u32 = 512;
@@ -68,14 +69,27 @@ pub(super) fn resources(context: &Context<'_>) -> Vec<FunctionResource> {
             timeout_s: entry.timeout_s,
             architecture: entry.architecture.clone(),
             storage_mb: storage_mb(&entry.name, &entry.architecture),
-            environment: BTreeMap::from([
-                ("STEPGRAD_DATA".to_owned(), format!("s3://{}/{}", names::BUCKET, names::DATA)),
-                ("STEPGRAD_STORE".to_owned(), format!("s3://{}/{}", names::BUCKET, names::RUNS)),
-            ]),
+            environment: environment(context, entry),
             tracing: context.aws.tracing.value,
         }
     };
     context.index.functions.iter().map(make).collect()
+}
+
+fn accesses(context: &Context<'_>, entry: &FunctionEntry) -> Access {
+    Function::from_name(&entry.name)
+        .map_or_else(Access::default, |function| access(function, context.training))
+}
+
+fn environment(context: &Context<'_>, entry: &FunctionEntry) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::from([
+        ("STEPGRAD_DATA".to_owned(), format!("s3://{}/{}", names::BUCKET, names::DATA)),
+        ("STEPGRAD_STORE".to_owned(), format!("s3://{}/{}", names::BUCKET, names::RUNS)),
+    ]);
+    if accesses(context, entry).signs {
+        variables.insert(FOLDER_VARIABLE.to_owned(), names::keys_arn(context.prefix));
+    }
+    variables
 }
 
 /// MB of `/tmp` that a function of this name has on this architecture.
@@ -103,8 +117,7 @@ pub(super) fn roles(context: &Context<'_>) -> Vec<Role> {
 }
 
 fn policy(context: &Context<'_>, entry: &FunctionEntry) -> Policy {
-    let access = Function::from_name(&entry.name)
-        .map_or_else(Access::default, |function| access(function, context.training));
+    let access = accesses(context, entry);
     let objects = |kinds: &BTreeSet<Kind>| -> Vec<String> {
         let patterns = kinds.iter().flat_map(|kind| match kind {
             Kind::Source => source(context.training),
@@ -130,6 +143,11 @@ fn policy(context: &Context<'_>, entry: &FunctionEntry) -> Policy {
     }
     if !access.deletes.is_empty() {
         statements.push(Statement::allow("DeleteOldRounds", &["s3:DeleteObject"], objects(&access.deletes)));
+    }
+    if access.signs {
+        // Of the account's own key for parameters no permission is needed beside.
+        let keys = format!("{}/*", names::keys_arn(context.prefix));
+        statements.push(Statement::allow("ReadPrivateKeys", &["ssm:GetParameter"], [keys]));
     }
     if let Some(key) = &context.aws.kms_key {
         statements.push(Statement::allow(

@@ -13,6 +13,7 @@ mod bucket;
 pub mod emit;
 mod functions;
 pub mod graph;
+mod keys;
 mod machines;
 pub mod names;
 pub mod objects;
@@ -26,6 +27,7 @@ pub use bucket::{Bucket, Encryption, LifecycleRule};
 pub use functions::FunctionResource;
 pub(crate) use functions::storage_mb;
 pub use graph::Gap;
+pub use keys::KeyResource;
 pub use machines::{Logging, MachineResource};
 pub use policy::{Policy, Statement};
 
@@ -57,6 +59,9 @@ pub struct Resources {
     pub roles: Vec<Role>,
     /// One for each function and each state machine.
     pub log_groups: Vec<LogGroup>,
+    /// The peers' private keys, without what they hold; none where nothing is signed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<KeyResource>,
     /// The functions.
     pub functions: Vec<FunctionResource>,
     /// The state machines, those that others start before those.
@@ -136,6 +141,7 @@ impl Resources {
             ]),
             bucket: Bucket::new(&spec.aws),
             operator: operator::policy(&context),
+            keys: keys::resources(&context),
             roles,
             log_groups,
             functions,
@@ -188,9 +194,9 @@ pub fn findings(spec: &Spec, resources: &Resources) -> Vec<Diagnostic> {
     let mut all = Vec::new();
     if let Some(signatures) = &spec.exchange.signatures {
         all.push(
-            Diagnostic::warning(Code::NotOnAws, "peers that sign run on this computer only")
-                .at(&signatures.public_keys.place(), "the private keys are in a folder here")
-                .hint("on AWS the functions would need a store of secrets, which is not built"),
+            Diagnostic::warning(Code::NotOnAws, "no template makes the private keys of peers that sign")
+                .at(&signatures.public_keys.place(), "what they hold must not stand in a file")
+                .hint("`stepgrad deploy` puts them; beside a stack, `aws ssm put-parameter` does, by the names in aws.json"),
         );
     }
     let gaps = resources.machines.iter().flat_map(|machine| &machine.gaps);

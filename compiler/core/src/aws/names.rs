@@ -108,6 +108,19 @@ pub fn machine_log_group(name: &str) -> String {
     format!("/aws/vendedlogs/states/{name}")
 }
 
+/// What the names of the parameters with private keys begin with, without the `/` that follows.
+#[must_use]
+pub fn keys(prefix: &str) -> String {
+    format!("/{prefix}/keys")
+}
+
+/// What the ARNs of these parameters begin with, likewise (Service Authorization Reference, "Actions, resources, and condition
+/// keys for AWS Systems Manager").
+#[must_use]
+pub fn keys_arn(prefix: &str) -> String {
+    arn("ssm", &format!("parameter{}", keys(prefix)))
+}
+
 /// What a resource of a function is for.
 #[must_use]
 pub fn function_part(function: &str) -> String {

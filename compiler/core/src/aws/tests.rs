@@ -19,13 +19,17 @@ pub(crate) fn bundle(topology: &str, algorithm: &str, more: &str) -> Bundle {
 }
 
 fn bundle_with(topology: &str, algorithm: &str, more: &str, templates: &Templates) -> Bundle {
+    bundle_of(4, topology, algorithm, more, templates)
+}
+
+fn bundle_of(peers: u32, topology: &str, algorithm: &str, more: &str, templates: &Templates) -> Bundle {
     // The longest name there is.
     let name = "a".repeat(40);
     let text = format!(
         "version: 1\nname: {name}\ndata: {{format: synthetic, validation: 0.2, synthetic: {{samples: 400, shape: [4], classes: 2}}}}\n\
          model: {{architecture: mlp}}\n\
          training: {{algorithm: {algorithm}, epochs: 2, optimizer: {{sgd: {{learning_rate: 0.1, momentum: 0.9}}}}}}\n\
-         topology: {{kind: {topology}, peers: 4}}\n{more}"
+         topology: {{kind: {topology}, peers: {peers}}}\n{more}"
     );
     let (spec, _) = spec::parse(&Source { name: "a.yaml", text: &text }, &[]).unwrap();
     compile(&spec, templates).unwrap().bundle
@@ -189,6 +193,32 @@ fn functions_may_do_what_their_handlers_do() {
         assert!(access(function, &training).writes.contains(&Kind::HandedOver), "{function}");
     }
     assert!(!combine.reads.contains(&Kind::HandedOver));
+}
+
+#[test]
+fn who_signs_may_read_private_keys_and_nobody_else() {
+    let public = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    let more = format!("exchange: {{signatures: {{public_keys: [{public}]}}}}\n");
+    for (algorithm, signing) in
+        [("gradient_averaging", ["combine", "heartbeat"]), ("model_averaging", ["heartbeat", "train"])]
+    {
+        let bundle = bundle_of(1, "peer_to_peer", algorithm, &more, &Templates::embedded().unwrap());
+        let resources = bundle.resources.filled(&places()).unwrap();
+        let arn = format!("arn:aws:ssm:eu-west-1:123456789012:parameter/{}/keys", resources.prefix);
+        for function in &resources.functions {
+            let signs = signing.contains(&function.handler.as_str());
+            let place = function.environment.get("STEPGRAD_KEYS");
+            assert_eq!(place.map(String::as_str), signs.then_some(arn.as_str()), "{}", function.handler);
+            let role = resources.roles.iter().find(|role| role.name == function.role).unwrap();
+            let found = role.policy.statement.iter().find(|statement| statement.sid == "ReadPrivateKeys");
+            let on = found.map(|statement| statement.resource.clone());
+            assert_eq!(on, signs.then(|| vec![format!("{arn}/*")]), "{}", function.handler);
+        }
+        let [key] = &resources.keys[..] else { panic!("{:?}", resources.keys) };
+        assert_eq!(key.name, format!("/{}/keys/peer-0001.key", resources.prefix));
+        assert_eq!((key.part.as_str(), key.public_key.as_str()), ("keys/peer-0001", public));
+    }
+    assert!(bundle("peer_to_peer", "gradient_averaging", "").resources.keys.is_empty());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub(crate) mod bucket;
 pub(crate) mod function;
+pub(crate) mod key;
 pub(crate) mod log_group;
 pub(crate) mod object;
 pub(crate) mod role;

@@ -51,12 +51,12 @@ pub struct Environment {
 
 impl Environment {
     /// From environment variables: `STEPGRAD_STORE`, the root URL of runs, and `STEPGRAD_DATA`, the root of
-    /// relative data sources; `STEPGRAD_KEYS`, the folder of private keys, where peers sign; for what is on S3 those
+    /// relative data sources; `STEPGRAD_KEYS`, the place of private keys, where peers sign; for what is on S3 those
     /// of [`Store::open`].
     ///
     /// # Errors
     /// [`ErrorKind::InvalidEvent`] where one is missing or not understood; [`ErrorKind::KeyUnavailable`] for keys
-    /// that are not in a folder.
+    /// that are in no place of which that is known.
     pub fn from_variables(get: impl Fn(&str) -> Option<String>) -> Result<Self, FunctionError> {
         let variable = |name: &str, what: &str| {
             get(name).filter(|value| !value.is_empty()).ok_or_else(|| {
@@ -71,7 +71,7 @@ impl Environment {
         )?;
         let memory_mb = get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").and_then(|size| size.parse().ok());
         let keys = get(FOLDER_VARIABLE).filter(|value| !value.is_empty());
-        let keys = keys.map(|root| PrivateKeys::at(&root)).transpose()?;
+        let keys = keys.map(|root| PrivateKeys::at(&root, &get)).transpose()?;
         let environment = Self::new(Store::open(&store, &get)?, Root::open(&data, &get)?);
         Ok(Self { keys, memory_mb: memory_mb.unwrap_or(MEMORY_MB), ..environment })
     }

@@ -15,7 +15,7 @@ pub(super) async fn handle(
     let run = environment.run(&event.run).await?;
     let PeerEvent { round, peer, .. } = event;
     run.work(round, peer)?;
-    own_key(environment, &run, peer)?;
+    own_key(environment, &run, peer).await?;
     let start = run.start(&environment.store, round, peer).await?;
     match environment.store.get_sums(&start.key(&run)).await {
         // What is missing or damaged is made again by who reads the whole.

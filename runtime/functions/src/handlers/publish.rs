@@ -22,7 +22,7 @@ pub(super) async fn publish(
     if environment.is_repair() {
         return Ok(());
     }
-    let Some(private) = own_key(environment, run, peer)? else { return Ok(()) };
+    let Some(private) = own_key(environment, run, peer).await? else { return Ok(()) };
     let signature = private.sign(&run.id, round, peer, &digest);
     environment.store.put_document(&keys::signature(&run.id, round, peer), &signature).await
 }
@@ -31,7 +31,7 @@ pub(super) async fn publish(
 ///
 /// # Errors
 /// [`ErrorKind::KeyUnavailable`] where it is not at hand, or another one is.
-pub(super) fn own_key(
+pub(super) async fn own_key(
     environment: &Environment,
     run: &Run,
     peer: u32,
@@ -40,10 +40,10 @@ pub(super) fn own_key(
     let unavailable = |message| FunctionError::new(ErrorKind::KeyUnavailable, message);
     let private = environment.keys.as_ref().ok_or_else(|| {
         unavailable(format!(
-            "peers sign what they publish, and {FOLDER_VARIABLE} is not set: set it to the folder of keys"
+            "peers sign what they publish, and {FOLDER_VARIABLE} is not set: set it to their place"
         ))
     })?;
-    let private = private.of(peer)?;
+    let private = private.of(peer).await?;
     if (peer as usize).checked_sub(1).and_then(|place| public.get(place)) != Some(&private.public()) {
         return Err(unavailable(format!(
             "the private key of peer {peer} is not the one of the public key in exchange.signatures: use the folder that was made with it"

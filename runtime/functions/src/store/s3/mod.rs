@@ -10,6 +10,7 @@ mod upload;
 
 pub use settings::{SSE, SSE_KMS_KEY};
 
+use crate::aws::ATTEMPTS;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use bytes::Bytes;
@@ -19,8 +20,6 @@ use settings::{Encryption, Settings};
 use std::ops::Range;
 use stepgrad_contract::{ErrorKind, FunctionError};
 
-/// Times that a call is made before it fails; between them is a pause that doubles, with jitter (AWS SDKs' standard mode).
-const ATTEMPTS: u32 = 6;
 /// Times that an object is read whose bytes stop coming.
 const READS: u32 = 3;
 /// Objects deleted by one call (AWS page "DeleteObjects").

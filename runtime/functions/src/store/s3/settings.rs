@@ -1,35 +1,15 @@
 //! What is known of a bucket before anything is sent: its name, the client, the encryption.
-//!
-//! Everything comes from the variables that Lambda sets or that the AWS SDKs and CLI know. Of the ways to credentials
-//! only that of a function is here (`AWS_ACCESS_KEY_ID` and its companions, AWS page "Using Lambda environment variables"):
-//! who starts functions elsewhere has resolved profile, SSO or container before. It keeps the package small.
 
-use super::ATTEMPTS;
+use crate::aws;
 use aws_sdk_s3::Config;
-use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_s3::config::{BehaviorVersion, Region};
 use aws_sdk_s3::types::ServerSideEncryption;
-use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use std::time::Duration;
 use stepgrad_contract::{ErrorKind, FunctionError};
 
 /// The variable that names the encryption of new objects, `AES256` or `aws:kms`; without it they have the bucket's own.
 pub const SSE: &str = "STEPGRAD_SSE";
 /// The variable that names the KMS key for `aws:kms`; without it, it is AWS's own for S3.
 pub const SSE_KMS_KEY: &str = "STEPGRAD_SSE_KMS_KEY";
-
-const CONNECT: Duration = Duration::from_secs(5);
-/// For a server to begin its reply, or to send more of it.
-const READ: Duration = Duration::from_secs(30);
-/// For one attempt: 16 MiB at 300 KB/s, of which no Lambda function falls short.
-const ATTEMPT: Duration = Duration::from_secs(60);
-/// For all attempts of a call.
-const CALL: Duration = Duration::from_secs(240);
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How new objects are encrypted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,46 +28,24 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn new(root: &str, get: impl Fn(&str) -> Option<String>) -> Result<Self, FunctionError> {
-        let get = |name: &str| get(name).filter(|value| !value.is_empty());
         let (bucket, prefix) = place(root)?;
-        let region = get("AWS_REGION").or_else(|| get("AWS_DEFAULT_REGION")).ok_or_else(|| {
+        let region = ["AWS_REGION", "AWS_DEFAULT_REGION"]
+            .into_iter()
+            .find_map(|name| get(name).filter(|value| !value.is_empty()));
+        let region = region.ok_or_else(|| {
             invalid(format!("{root} is named and AWS_REGION is not set: set it to the bucket's region"))
         })?;
-        let (Some(id), Some(secret)) = (get("AWS_ACCESS_KEY_ID"), get("AWS_SECRET_ACCESS_KEY")) else {
-            return Err(invalid(format!(
-                "{root} is named and AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is not set: Lambda sets them for a function with a role; elsewhere set them, and AWS_SESSION_TOKEN where there is one"
-            )));
-        };
-        let credentials = Credentials::new(id, secret, get("AWS_SESSION_TOKEN"), None, "environment");
-        // The SDKs' own rule: the service's variable goes before the general one.
-        let endpoint = get("AWS_ENDPOINT_URL_S3").or_else(|| get("AWS_ENDPOINT_URL"));
-        let ignored = get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|value| value == "true");
-        let endpoint = endpoint.filter(|_| !ignored);
+        let credentials = aws::credentials(root, &get)?;
+        let endpoint = aws::endpoint("S3", &get)?;
+        let get = |name: &str| get(name).filter(|value| !value.is_empty());
         let mut config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(region))
             .credentials_provider(credentials)
-            .http_client(Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https())
-            .retry_config(
-                RetryConfig::standard()
-                    .with_max_attempts(ATTEMPTS)
-                    .with_initial_backoff(FIRST_PAUSE)
-                    .with_max_backoff(LONGEST_PAUSE),
-            )
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .connect_timeout(CONNECT)
-                    .read_timeout(READ)
-                    .operation_attempt_timeout(ATTEMPT)
-                    .operation_timeout(CALL)
-                    .build(),
-            );
+            .http_client(aws::http())
+            .retry_config(aws::retries())
+            .timeout_config(aws::timeouts());
         if let Some(endpoint) = endpoint {
-            if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
-                return Err(invalid(format!(
-                    "the endpoint {endpoint} is no URL: use https://host or http://host:port"
-                )));
-            }
             // Another server need not have a name for each bucket.
             config = config.endpoint_url(endpoint).force_path_style(true);
         }

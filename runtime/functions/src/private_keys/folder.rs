@@ -1,34 +1,21 @@
-//! Where a function process finds the private keys of peers: a folder of key files, one for each peer, that the
-//! environment names. Their content goes nowhere but into signatures: not into events, replies, errors or logs.
+//! A folder of key files, one for each peer.
 #![expect(clippy::disallowed_methods, reason = "reads key files")]
 
+use super::unavailable;
 use std::path::PathBuf;
-use stepgrad_contract::signing::{FOLDER_VARIABLE, PrivateKey};
-use stepgrad_contract::{ErrorKind, FunctionError};
+use stepgrad_contract::FunctionError;
+use stepgrad_contract::signing::PrivateKey;
 
 /// A folder of private keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PrivateKeys(PathBuf);
+#[derive(Debug, Clone)]
+pub(super) struct Folder(pub(super) PathBuf);
 
-impl PrivateKeys {
-    /// The keys at `root`: `file:///folder`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::KeyUnavailable`] for another kind of place.
-    pub fn at(root: &str) -> Result<Self, FunctionError> {
-        match root.strip_prefix("file://") {
-            Some(folder) if folder.starts_with('/') => Ok(Self(PathBuf::from(folder))),
-            _ => Err(unavailable(format!(
-                "{FOLDER_VARIABLE} names no folder of keys: set it to file:///folder"
-            ))),
-        }
-    }
-
+impl Folder {
     /// The key of `peer`.
     ///
     /// # Errors
     /// [`ErrorKind::KeyUnavailable`] where it cannot be read, is none, or others than its owner could read it.
-    pub fn of(&self, peer: u32) -> Result<PrivateKey, FunctionError> {
+    pub(super) fn of(&self, peer: u32) -> Result<PrivateKey, FunctionError> {
         let path = self.0.join(stepgrad_contract::keys::private_key(peer));
         let shown = path.display();
         let cannot = |error: std::io::Error| {
@@ -59,13 +46,9 @@ fn is_open(_: &std::fs::Metadata) -> bool {
     false
 }
 
-fn unavailable(message: String) -> FunctionError {
-    FunctionError::new(ErrorKind::KeyUnavailable, message)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::PrivateKeys;
+    use super::Folder;
     use std::os::unix::fs::PermissionsExt;
     use stepgrad_contract::ErrorKind;
     use stepgrad_contract::signing::PrivateKey;
@@ -73,7 +56,7 @@ mod tests {
     #[test]
     fn a_key_that_lies_open_is_refused_and_none_is_repeated() {
         let folder = tempfile::tempdir().unwrap();
-        let keys = PrivateKeys::at(&format!("file://{}", folder.path().display())).unwrap();
+        let keys = Folder(folder.path().to_owned());
         let key = PrivateKey::from_bytes(&[7; 32]);
         let path = folder.path().join("peer-0003.key");
         let refused = |says: &str| {
@@ -93,8 +76,5 @@ mod tests {
         assert_eq!(keys.of(3).unwrap().public(), key.public());
         std::fs::write(&path, "0707").unwrap();
         refused("holds no private key");
-        for root in ["", "/folder", "s3://bucket", "file://folder"] {
-            assert_eq!(PrivateKeys::at(root).unwrap_err().kind, ErrorKind::KeyUnavailable, "{root}");
-        }
     }
 }
