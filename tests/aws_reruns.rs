@@ -118,6 +118,19 @@ fn reruns_on_aws_go_wrong_as_told_and_are_compared_as_here() {
         failed["comparison"]["verdict"].as_array().unwrap().iter().map(|line| &line["holds"]).collect();
     assert_eq!(held, [true, true, false], "{failed}");
 
+    // One that failed for good cannot be gone on with, and is told why.
+    let gone = "version: 1\nfaults:\n  - {id: gone, at: {peers: [2, 3], round: 2}, outage: {}}\n\
+                expect: {status: FAILED, error: Stepgrad.QuorumLost}\n";
+    let ended = rerun(&project, &url, id, Some(gone)).exits(0).json();
+    let refused = project.run(&url, &["redrive", ended["run"].as_str().unwrap()]).exits(2);
+    assert!(
+        refused.stdout.contains("every failure is caught and leads to a Fail state"),
+        "{}",
+        refused.stdout
+    );
+    let here = stepgrad(folder, &["redrive", own["run"].as_str().unwrap()]).exits(2);
+    assert!(here.stderr.contains("`stepgrad run --resume"), "{}", here.stderr);
+
     // Another computer makes the same record of it, and the same comparison.
     let elsewhere = Project::of(&std::fs::read_to_string(folder.join("train.yaml")).unwrap(), b"");
     for run in [id, other] {

@@ -8,8 +8,10 @@
 
 use serde_json::Value;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use stepgrad_tests::cloud::Project;
 use stepgrad_tests::ministack::Ministack;
+use stepgrad_tests::proxy::{Fate, Proxy};
 use stepgrad_tests::{end, small_spec, wait_for};
 
 /// The executions that go on, of whatever state machine.
@@ -104,4 +106,34 @@ fn runs_are_listed_read_elsewhere_and_stopped() {
     assert_eq!(going_on(&server), 0, "what it has started is stopped with it");
     let again = project.run(&url, &["stop", &second]).exits(2);
     assert!(again.stdout.contains("has ended already: ABORTED"), "{}", again.stdout);
+
+    // It can be gone on with. The stand-in cannot redrive, so this is about what it is asked for: children before those that
+    // wait for them, and the run's own execution last.
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let heard = Arc::clone(&asked);
+    let redriving = Proxy::start(&server.address, move |request| {
+        if request.call != "RedriveExecution" {
+            return Fate::Passes;
+        }
+        let body: Value = serde_json::from_str(&request.body).unwrap();
+        assert!(body["clientToken"].is_string(), "{body}");
+        heard.lock().unwrap().push(body["executionArn"].as_str().unwrap().to_owned());
+        Fate::IsAnswered(200, "", String::new())
+    });
+    let mut redrive = project.command(&redriving.url, &["redrive", &second]).spawn().unwrap();
+    let arns = wait_for("the run to be redriven", || {
+        let asked = asked.lock().unwrap();
+        asked.last().is_some_and(|arn| arn.contains(":stepgrad-small-train:")).then(|| asked.clone())
+    });
+    redrive.kill().unwrap();
+    let _ = redrive.wait().unwrap();
+    let machines: Vec<&str> = arns.iter().map(|arn| arn.split(':').nth(6).unwrap()).collect();
+    assert_eq!(
+        machines,
+        ["stepgrad-small-round", "stepgrad-small-segment", "stepgrad-small-train"],
+        "{arns:?}"
+    );
+    assert!(arns.iter().all(|arn| arn.split(':').nth(7).unwrap().starts_with(&second)), "{arns:?}");
+    let done = project.run(&url, &["redrive", id]).exits(2);
+    assert!(done.stdout.contains("is SUCCEEDED: there is nothing to go on with"), "{}", done.stdout);
 }

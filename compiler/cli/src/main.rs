@@ -49,9 +49,11 @@ enum Verb {
     Status(verbs::status::Args),
     /// End a run on AWS.
     Stop(verbs::stop::Args),
+    /// Go on with a run on AWS that was stopped or ran out of time.
+    Redrive(verbs::redrive::Args),
     /// Remove from AWS what deploy made, data, runs and logs included.
     Destroy(verbs::destroy::Args),
-    /// Repeat a run of this computer, while things go wrong, and compare.
+    /// Repeat a run, here or on AWS, while things go wrong, and compare.
     Rerun(verbs::rerun::Args),
     /// Repeat a run under random faults, seed by seed: all must end in its weights.
     Chaos(verbs::chaos::Args),
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
         Verb::Deploy(args) => verbs::deploy::run(&args, command.output),
         Verb::Status(args) => verbs::status::run(&args, command.output),
         Verb::Stop(args) => verbs::stop::run(&args, command.output),
+        Verb::Redrive(args) => verbs::redrive::run(&args, command.output),
         Verb::Destroy(args) => verbs::destroy::run(&args, command.output),
         Verb::Rerun(args) => verbs::rerun::run(&args, command.output),
         Verb::Chaos(args) => verbs::chaos::run(&args, command.output),

@@ -83,6 +83,9 @@ pub enum Error {
     /// A private key that is to be put is not at hand, or is another one.
     #[error("{0}")]
     Key(String),
+    /// A run cannot be gone on with.
+    #[error(transparent)]
+    NotRedrivable(#[from] crate::redrive::NotRedrivable),
     /// The desired state is not whole.
     #[error("{0}")]
     Desired(String),

@@ -48,6 +48,8 @@ pub struct Execution {
     pub error: Option<String>,
     /// The error's cause, where it failed.
     pub cause: Option<String>,
+    /// How often it was gone on with after its end.
+    pub redrives: i32,
 }
 
 impl Execution {
@@ -253,6 +255,7 @@ impl<'a> Runs<'a> {
             output: text(found.output()),
             error: text(found.error()),
             cause: text(found.cause()),
+            redrives: found.redrive_count().unwrap_or_default(),
         })
     }
 
@@ -282,7 +285,7 @@ impl<'a> Runs<'a> {
     }
 
     /// The events of one execution as they came: the SDK's own types would have to be put together again.
-    async fn events(&self, arn: &str) -> Result<Vec<Value>, Error> {
+    pub(crate) async fn events(&self, arn: &str) -> Result<Vec<Value>, Error> {
         let asked = call("states:GetExecutionHistory", arn);
         let (mut events, mut next) = (Vec::new(), None);
         loop {
@@ -306,7 +309,7 @@ impl<'a> Runs<'a> {
 }
 
 /// The ARN of the execution that an event says was started.
-fn child(event: &Value) -> Option<String> {
+pub(crate) fn child(event: &Value) -> Option<String> {
     let details = event.get("taskSubmittedEventDetails")?;
     if details.get("resourceType")?.as_str()? != "states" {
         return None;

@@ -284,7 +284,14 @@ impl<'a> Planner<'a> {
             if action == Action::Change && found.is_some_and(|seen| !seen.is_changeable(&wanted)) {
                 self.replace();
             }
-            if let Some(version) = found.and_then(|seen| seen.version(&wanted)) {
+            // A role that is made again under its name is another one, and Lambda's right to decrypt the function's variables
+            // is given to the one that is gone.
+            let bereft = !self.seen.roles.contains_key(&resource.role);
+            if bereft && matches!(action, Action::Leave | Action::Change) {
+                self.replace();
+                self.differs("role", "gone", "made anew");
+            }
+            if let Some(version) = found.filter(|_| !bereft).and_then(|seen| seen.version(&wanted)) {
                 let arn = format!("{}:{version}", session.function_arn(&resource.name));
                 versions.insert(resource.placeholder.clone(), arn);
             }
@@ -297,6 +304,14 @@ impl<'a> Planner<'a> {
     fn replace(&mut self) {
         if let Some(step) = self.steps.last_mut() {
             step.action = Action::Replace;
+        }
+    }
+
+    /// Says one more reason for the last step.
+    fn differs(&mut self, what: &str, from: &str, to: &str) {
+        if let Some(step) = self.steps.last_mut() {
+            let (what, from, to) = (what.to_owned(), from.to_owned(), to.to_owned());
+            step.differences.push(Difference { what, from, to });
         }
     }
 

@@ -92,7 +92,7 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` takes")]
 pub(crate) fn failure(error: Error) -> Failure {
     let exit = match &error {
-        Error::NoRegion | Error::Key(_) => Exit::Usage,
+        Error::NoRegion | Error::Key(_) | Error::NotRedrivable(_) => Exit::Usage,
         Error::Desired(_) => Exit::Invalid,
         Error::File { .. } => Exit::Internal,
         _ => Exit::Aws,

@@ -13,6 +13,7 @@ pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod logs;
 pub(crate) mod plan;
+pub(crate) mod redrive;
 pub(crate) mod rerun;
 pub(crate) mod run;
 pub(crate) mod runs;

@@ -157,9 +157,19 @@ fn tracing(on: bool) -> TracingMode {
 #[derive(Debug)]
 pub(crate) struct Seen {
     shape: Shape,
+    failure: Option<Failure>,
     pub(crate) tags: Tags,
     /// The newest published version and what it is made of.
     version: Option<(String, Shape)>,
+}
+
+/// Why a function cannot be called as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// It could not be made.
+    Made,
+    /// Its last change could not be made.
+    Changed,
 }
 
 impl Seen {
@@ -171,7 +181,7 @@ impl Seen {
 
     /// Whether it can be made what is wanted.
     pub(crate) fn is_changeable(&self, wanted: &Wanted<'_>) -> bool {
-        self.shape.kind == Shape::wanted(wanted).kind
+        self.shape.kind == Shape::wanted(wanted).kind && self.failure != Some(Failure::Made)
     }
 }
 
@@ -189,6 +199,12 @@ fn on(session: &Session, api: &'static str, name: &str) -> Call {
 pub(crate) async fn look(session: &Session, name: &str) -> Result<Option<Seen>, Error> {
     let Some(answer) = get(session, name, None).await? else { return Ok(None) };
     let Some(shape) = Shape::seen(&answer) else { return Ok(None) };
+    let found = answer.configuration();
+    let failure = match found.map(|found| (found.state(), found.last_update_status())) {
+        Some((Some(State::Failed), _)) => Some(Failure::Made),
+        Some((_, Some(LastUpdateStatus::Failed))) => Some(Failure::Changed),
+        _ => None,
+    };
     let tags = answer.tags().cloned().unwrap_or_default().into_iter().collect();
     let version = match newest(session, name).await? {
         None => None,
@@ -197,7 +213,7 @@ pub(crate) async fn look(session: &Session, name: &str) -> Result<Option<Seen>, 
             found.and_then(|found| Some((version, Shape::seen(&found)?)))
         }
     };
-    Ok(Some(Seen { shape, tags, version }))
+    Ok(Some(Seen { shape, failure, tags, version }))
 }
 
 async fn get(
@@ -237,6 +253,9 @@ pub(crate) fn compare(wanted: &Wanted<'_>, tags: &Tags, seen: &Seen) -> Vec<Diff
     let mut differences = Differences::default();
     let shape = Shape::wanted(wanted);
     seen.shape.compare(&shape, &mut differences);
+    if seen.failure.is_some() {
+        differences.push("state", "Failed", "Active");
+    }
     if differences.0.is_empty() && seen.version(wanted).is_none() {
         let is = seen.version.as_ref().map_or("none", |(version, _)| version.as_str());
         differences.push("published version", is, "a new one");
@@ -262,8 +281,8 @@ pub(crate) async fn apply(
                 let tagged = tag.set_tags(Some(tags.clone().into_iter().collect())).send().await;
                 on(session, "lambda:TagResource", name).ok(tagged)?;
             }
-            // A change that was interrupted may still be under way.
-            let _ = ready(session, name, None).await?;
+            // A change that was interrupted may still be under way, and one that failed is made again.
+            let _ = still(session, name, None).await?;
             if seen.shape.code != shape.code || seen.shape.architecture != shape.architecture {
                 let update = session.lambda.update_function_code().function_name(name);
                 let update = match wanted.code {
@@ -275,7 +294,7 @@ pub(crate) async fn apply(
                 let _ = updated.map_err(|error| of_the_repository(session, wanted.code, error))?;
                 let _ = ready(session, name, None).await?;
             }
-            if !seen.shape.configured_as(&shape) {
+            if !seen.shape.configured_as(&shape) || seen.failure.is_some() {
                 configure(session, wanted).await?;
             }
         }
@@ -285,12 +304,21 @@ pub(crate) async fn apply(
         return Ok(version.to_owned());
     }
     // What Lambda calls an image's digest is not what its name says; it is asked for what was there a moment ago.
-    let digest = if shape.kind == ZIP { Some(shape.code) } else { digest };
+    let digest = if shape.kind == ZIP { Some(shape.code.clone()) } else { digest };
     let publish = session.lambda.publish_version().function_name(name).set_code_sha256(digest);
     let published = on(session, "lambda:PublishVersion", name).ok(publish.send().await)?;
     let version = published.version().unwrap_or_default().to_owned();
     let _ = ready(session, name, Some(&version)).await?;
-    Ok(version)
+    // Between the two calls another deployment may have changed it: its version would be taken for this one's.
+    let made = get(session, name, Some(&version)).await?;
+    match made.as_ref().and_then(Shape::seen) {
+        Some(made) if made == shape => Ok(version),
+        _ => Err(broken(
+            name,
+            Some(&version),
+            "it is not what it was made of: another deployment changed the function at the same time; run this one again when that has ended",
+        )),
+    }
 }
 
 fn architecture(wanted: &Wanted<'_>) -> Architecture {
@@ -381,23 +409,36 @@ async fn configure(session: &Session, wanted: &Wanted<'_>) -> Result<(), Error> 
 
 /// Waits until a function, or one of its versions, can be called and changed. Gives the digest of its code, as Lambda tells it.
 async fn ready(session: &Session, name: &str, version: Option<&str>) -> Result<Option<String>, Error> {
+    let found = still(session, name, version).await?;
+    match (found.state(), found.last_update_status()) {
+        (Some(State::Failed), _) => {
+            Err(broken(name, version, found.state_reason().unwrap_or("it failed")))
+        }
+        (_, Some(LastUpdateStatus::Failed)) => {
+            let reason = found.last_update_status_reason().unwrap_or("its update failed");
+            Err(broken(name, version, reason))
+        }
+        // Inactive is a function that nobody called for long: a call wakes it.
+        _ => Ok(found.code_sha256().map(str::to_owned)),
+    }
+}
+
+/// Waits until no change of a function, or of one of its versions, is under way, whatever came of it.
+async fn still(
+    session: &Session,
+    name: &str,
+    version: Option<&str>,
+) -> Result<GetFunctionConfigurationOutput, Error> {
     let mut patience = Patience::of(STATE);
     loop {
         let Some(found) = configuration_of(session, name, version).await? else {
             return Err(broken(name, version, "it is gone"));
         };
         let state = match (found.state(), found.last_update_status()) {
-            (Some(State::Failed), _) => {
-                return Err(broken(name, version, found.state_reason().unwrap_or("it failed")));
-            }
-            (_, Some(LastUpdateStatus::Failed)) => {
-                let reason = found.last_update_status_reason().unwrap_or("its update failed");
-                return Err(broken(name, version, reason));
-            }
+            (Some(State::Failed), _) => return Ok(found),
             (Some(State::Pending), _) => State::Pending.as_str(),
             (_, Some(LastUpdateStatus::InProgress)) => LastUpdateStatus::InProgress.as_str(),
-            // Inactive is a function that nobody called for long: a call wakes it.
-            _ => return Ok(found.code_sha256().map(str::to_owned)),
+            _ => return Ok(found),
         };
         if !patience.wait().await {
             let what = format!("the function {name}");
