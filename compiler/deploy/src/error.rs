@@ -313,7 +313,7 @@ impl Call {
             resource: self.resource.clone(),
             kind: Kind::TimedOut,
             code: None,
-            message: DisplayErrorContext(error).to_string().lines().next().unwrap_or_default().to_owned(),
+            message: reasons(error),
             request: None,
             permission: None,
         }

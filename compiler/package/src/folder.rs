@@ -107,6 +107,13 @@ pub fn write(
             }
             Package::Image(files) => {
                 let file = format!("{name}-image");
+                // A library of the package before would go into the image.
+                match std::fs::remove_dir_all(folder.join(&file)) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => {
+                        return Err(failed("replace", &folder.join(&file))(error));
+                    }
+                    _ => {}
+                }
                 for (path, content) in files {
                     put(&folder.join(&file).join(path), &content.bytes, content.mode())?;
                 }
@@ -166,7 +173,8 @@ fn occupied(folder: &Path) -> Result<(), PackageError> {
         let found = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
         let own = found == INDEX
             || (found.starts_with("bootstrap") && (found.ends_with(".zip") || found.ends_with("-image")))
-            || found.starts_with(".bootstrap");
+            || found.starts_with(".bootstrap")
+            || found.starts_with(&format!(".{INDEX}.partial-"));
         if !own {
             return Err(PackageError::Occupied { folder: folder.to_owned(), found });
         }
@@ -208,6 +216,11 @@ mod tests {
         let folder = folder.path();
         let files = Files::from([("bootstrap".to_owned(), File::program(b"program".to_vec()))]);
         let package = |limit| Package::zip("bootstrap-light", &files, limit);
+        // What an earlier attempt left is in nobody's way, and nothing of it gets into an image.
+        std::fs::create_dir_all(folder.join("bootstrap-image/lib")).unwrap();
+        for left in [".package.json.partial-1", "bootstrap-image/lib/old.so"] {
+            std::fs::write(folder.join(left), "").unwrap();
+        }
         assert!(matches!(package(9), Err(PackageError::Size { limit: 9, .. })));
         let packages = BTreeMap::from([
             ("bootstrap-light".to_owned(), package(1_000).unwrap()),
@@ -216,6 +229,7 @@ mod tests {
         assert!(matches!(read(folder, Architecture::X86), Err(PackageError::Index { .. })), "nothing there");
         let written = write(folder, Architecture::X86, &packages).unwrap();
         assert_eq!(read(folder, Architecture::X86).unwrap(), written);
+        assert!(!folder.join("bootstrap-image/lib").exists());
         let light = &written.packages["bootstrap-light"];
         assert_eq!((light.file.as_str(), light.unpacked_bytes), ("bootstrap-light.zip", 7));
         assert!(matches!(read(folder, Architecture::Arm64), Err(PackageError::Architecture { .. })));

@@ -291,7 +291,7 @@ mod tests {
         let Fanout::Child { at_once, groups } = fanout else { panic!("not carried by children") };
         assert_eq!((at_once, groups.len()), (AtOnce { groups: 3, peers: 2, ranges: 1, batches: 1 }, 3));
         let carried =
-            |count| Member { peer: 1, probe: false, batches: Batches::carried(5, 4 + count, choice) };
+            |count: u32| Member { peer: 1, probe: false, batches: Batches::carried(5, 4 + count, choice) };
         let Fanout::Child { at_once, .. } =
             Fanout::carried(vec![carried(9), carried(10), carried(2)], choice, 7)
         else {

@@ -84,6 +84,7 @@ pub(crate) async fn start_if_none_did(
 }
 
 /// What to do about a run that is begun, where the command that follows it ends early.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` takes")]
 pub(crate) fn interrupted(run: &str, failure: Failure) -> Failure {
     let again = format!("`stepgrad run --on aws --resume {run}` goes on with it");
     let message = match failure.message.strip_suffix(AGAIN) {
@@ -168,7 +169,13 @@ pub(crate) async fn follow(runs: &Runs<'_>, record: &Record, run: Run, quiet: bo
             run.run
         ));
     }
-    let ended = until_it_ends(runs, &run, &execution, quiet).await?;
+    let ended = tokio::select! {
+        ended = until_it_ends(runs, &run, &execution, quiet) => ended?,
+        _ = tokio::signal::ctrl_c() => {
+            let what = format!("nobody follows run {0} now, and it goes on, on AWS: `stepgrad stop {0}` ends it", run.run);
+            return Err(Failure::new(Exit::RunFailed, what));
+        }
+    };
     settle(runs, record, run, &execution, ended).await
 }
 

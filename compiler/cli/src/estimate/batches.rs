@@ -50,7 +50,7 @@ pub(super) async fn of(bundle: &Bundle, root: Option<&Path>) -> Result<(Manifest
 
 fn size(bundle: &Bundle, root: &Path) -> Result<u64, Failure> {
     let mut sum = 0_u64;
-    for path in data(bundle, root)?.into_values() {
+    for path in data(&bundle.training, root)?.into_values() {
         let metadata = path.metadata().map_err(|error| Failure::file("read", &path, &error))?;
         sum = sum.saturating_add(metadata.len());
     }

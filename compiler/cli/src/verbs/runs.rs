@@ -132,12 +132,14 @@ fn list(folder: &Path, format: Format) -> Result<(), Failure> {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
-        .set_header(["run", "status", "rounds", "accuracy", "seconds", "started"]);
+        .set_header(["run", "where", "status", "rounds", "accuracy", "seconds", "started"]);
     for (stands, run) in &runs {
         let result = run.result.as_ref();
         let accuracy = result.and_then(|result| result.validation).map(|validation| validation.accuracy);
         table.add_row([
             run.run.clone(),
+            // Where it stood when somebody looked last.
+            if run.aws.is_some() { "AWS" } else { "here" }.to_owned(),
             (*stands).to_owned(),
             result.map_or_else(String::new, |result| result.rounds.to_string()),
             accuracy.map_or_else(String::new, |accuracy| format!("{:.2} %", accuracy * 100.0)),

@@ -411,9 +411,7 @@ async fn configure(session: &Session, wanted: &Wanted<'_>) -> Result<(), Error> 
 async fn ready(session: &Session, name: &str, version: Option<&str>) -> Result<Option<String>, Error> {
     let found = still(session, name, version).await?;
     match (found.state(), found.last_update_status()) {
-        (Some(State::Failed), _) => {
-            Err(broken(name, version, found.state_reason().unwrap_or("it failed")))
-        }
+        (Some(State::Failed), _) => Err(broken(name, version, found.state_reason().unwrap_or("it failed"))),
         (_, Some(LastUpdateStatus::Failed)) => {
             let reason = found.last_update_status_reason().unwrap_or("its update failed");
             Err(broken(name, version, reason))
