@@ -148,7 +148,6 @@ fn build(
         .args(["build", "--locked", "--profile", PROFILE, "--package", "stepgrad-runtime"])
         .args(["--target", target, "--bin", artefact.name()])
         .current_dir(sources)
-        .env(format!("CARGO_TARGET_{}_LINKER", name.to_uppercase()), &tools.c)
         .env(format!("CC_{name}"), &tools.c)
         .env(format!("CXX_{name}"), &tools.cpp)
         // In the place of any flags of the user's: whoever builds it, it is the same.
@@ -158,6 +157,11 @@ fn build(
         .env("CC_SHELL_ESCAPED_FLAGS", "1")
         // It looks for its libraries beside itself, and not where this computer has them.
         .env("STEPGRAD_PACKAGE", "1");
+    // For this processor it would be the linker of cargo's own helpers too, and they, and all that they help with, would be built
+    // again whenever another processor's turn has been.
+    if Architecture::of_this_machine() != Some(architecture) {
+        command.env(format!("CARGO_TARGET_{}_LINKER", name.to_uppercase()), &tools.c);
+    }
     for other in ["LIBTORCH_USE_PYTORCH", "LIBTORCH_INCLUDE", "LIBTORCH_LIB", "LIBTORCH_STATIC"] {
         command.env_remove(other);
     }
