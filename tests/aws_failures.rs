@@ -20,8 +20,8 @@ use stepgrad_tests::{Ended, end, small_spec, wait_for};
 
 /// What a verb that was interrupted says.
 const AGAIN: &str = "run the same command again, it goes on from here";
-/// So that what is never answered is given up soon, and what a busy machine answers late is not.
-const TIMEOUT: [&str; 2] = ["--cli-read-timeout", "2"];
+/// So that what is never answered is given up soon. Only of verbs to which that happens: a busy machine answers late.
+const TIMEOUT: [&str; 2] = ["--cli-read-timeout", "3"];
 /// Verbs at work at once: they wait most of the time.
 const AT_ONCE: usize = 24;
 
@@ -67,7 +67,7 @@ impl Account {
     }
 
     fn command(&self, project: &Project, url: &str, arguments: &[&str]) -> Command {
-        let mut command = project.command(url, &[arguments, &TIMEOUT].concat());
+        let mut command = project.command(url, arguments);
         let _ = command.env("AWS_ACCESS_KEY_ID", &self.0);
         command
     }
@@ -156,7 +156,11 @@ fn failing(server: &Ministack, command: impl FnOnce(&str) -> Command, which: &st
             Failure::Silence => Fate::NeverEnds,
         }
     });
-    let ended = ended(command(&proxy.url));
+    let mut command = command(&proxy.url);
+    if how == Failure::Silence {
+        command.args(TIMEOUT);
+    }
+    let ended = ended(command);
     assert_eq!(ended.code, Some(5), "{which} {how:?}: {}{}", ended.stdout, ended.stderr);
     let said = ended.json()["error"].as_str().unwrap().to_owned();
     let goes_on = said.ends_with(AGAIN) || said.contains("`stepgrad run --on aws --resume small-");
@@ -207,7 +211,8 @@ fn calls_that_fail_for_a_while_are_made_again() {
         let (account, project) = (Account::new(), Project::new());
         for (verb, kinds) in verbs.iter().zip(&kinds) {
             let some = kinds.iter().skip(*part).step_by(AT_ONCE).cloned().collect();
-            let _ = account.run(&project, &shaken(&server, &some).url, verb).exits(0);
+            let _ =
+                account.run(&project, &shaken(&server, &some).url, &[*verb, &TIMEOUT[..]].concat()).exits(0);
             if verb[0] == "deploy" {
                 let plan = [&["plan", "--detailed-exitcode"], &verb[1..]].concat();
                 let _ = account.run(&project, &url(&server), &plan).exits(0);
@@ -324,7 +329,7 @@ fn a_run_that_cannot_be_started_or_followed_says_why_and_goes_on() {
     each(&parts, |part| {
         let project = elsewhere();
         let some = running.iter().skip(*part).step_by(parts.len()).cloned().collect();
-        let ended = account.run(&project, &shaken(&server, &some).url, &run);
+        let ended = account.run(&project, &shaken(&server, &some).url, &[&run[..], &TIMEOUT].concat());
         assert_eq!(weights(&ended.exits(0).json()), expected);
     });
 }
@@ -371,7 +376,7 @@ fn a_run_that_cannot_be_stopped_says_why_and_is_stopped_later() {
 
     let (id, follower) = begin();
     let proxy = shaken(&server, &kinds.iter().cloned().collect());
-    let _ = account.run(&project, &proxy.url, &["stop", &id]).exits(0);
+    let _ = account.run(&project, &proxy.url, &["stop", &id, TIMEOUT[0], TIMEOUT[1]]).exits(0);
     let _ = end(follower).exits(4);
 
     let (id, follower) = begin();

@@ -70,7 +70,8 @@ fn fired(project: &Project, run: &Value) -> Vec<String> {
 fn reruns_on_aws_go_wrong_as_told_and_are_compared_as_here() {
     let test = "reruns_on_aws_go_wrong_as_told_and_are_compared_as_here";
     let Some(server) = Ministack::start(test) else { return };
-    let project = Project::trained(&small_spec("peer_to_peer", "gradient_averaging", "{batches: 2}", 3));
+    let spec = small_spec("peer_to_peer", "gradient_averaging", "{batches: 2}", 3);
+    let project = Project::trained(&format!("{spec}fault_tolerance:\n  quorum: 2\n"));
     let (folder, url) = (project.folder.path(), format!("http://{}", server.address));
     let _ = project.run(&url, &["deploy"]).exits(0);
     let baseline = project.run(&url, &["run", "--on", "aws"]);

@@ -123,7 +123,8 @@ fn forged(document: &str) -> String {
         PrivateKey::from_bytes(&[99; 32]).sign(&real.run, real.round, real.peer, &real.content_sha256);
     let mut value = serde_json::to_value(&other).unwrap();
     value["sha256"] = sha256(&serde_json::to_vec(&value).unwrap()).into();
-    value.to_string()
+    // As a store writes it: with a line's end.
+    format!("{value}\n")
 }
 
 #[test]
