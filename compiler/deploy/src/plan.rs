@@ -105,6 +105,7 @@ fn takes_from_runs(step: &Step) -> bool {
     match (step.kind, step.action) {
         (Kind::Function | Kind::StateMachine | Kind::Role | Kind::Object, Action::Delete) => true,
         (Kind::Function | Kind::StateMachine, Action::Replace) => true,
+        (Kind::PrivateKey, Action::Change | Action::Delete) => true,
         (Kind::Role, Action::Change) => true,
         (Kind::Object, Action::Change) => step.name.starts_with(&format!("{}/", names::DATA)),
         _ => false,

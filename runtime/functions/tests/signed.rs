@@ -72,7 +72,8 @@ fn poison(runs: &Path) -> Vec<u8> {
 fn document(value: &impl serde::Serialize) -> Vec<u8> {
     let mut value = serde_json::to_value(value).unwrap();
     value["sha256"] = sha256(&serde_json::to_vec(&value).unwrap()).into();
-    serde_json::to_vec(&value).unwrap()
+    // As a store writes it: with a line's end.
+    format!("{value}\n").into_bytes()
 }
 
 /// Puts tensors and their signature, if there is one, in the place of the victim's.
