@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests read files, and fail by panicking")]
 
 use serde_json::{Value, json};
-use stepgrad_tests::{binary, root, small_spec, specs, stepgrad};
+use stepgrad_tests::{binary, command, root, small_spec, specs, stepgrad};
 
 #[test]
 fn the_command_is_built_without_libtorch() {
@@ -193,6 +193,19 @@ fn completions_are_there_for_the_usual_shells() {
         let script = stepgrad(&root(), &["completions", shell]).exits(0).stdout;
         assert!(script.contains("stepgrad"), "{shell}");
     }
+}
+
+/// A full disk, and a reader that has what it wanted.
+#[test]
+fn what_cannot_be_written_is_no_success_and_a_closed_pipe_is_no_failure() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ended = command(&root(), &["schema"]).stdout(full).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("could not be written"), "{said}");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert!(command(&root(), &["schema"]).stdout(writer).status().unwrap().success());
 }
 
 #[test]
