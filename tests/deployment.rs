@@ -152,4 +152,7 @@ fn without_a_region_or_credentials_nothing_is_asked() {
     let _ = command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
     let refused = end(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()).exits(5);
     assert!(refused.stdout.contains("no AWS credentials"), "{}", refused.stdout);
+    // The keys of the environment are not taken where a profile is named, as by the AWS CLI: they may be another account's.
+    let refused = project.run("http://127.0.0.1:1", &["plan", "--profile", "nobody"]).exits(5);
+    assert!(refused.stdout.contains("no AWS credentials"), "{}", refused.stdout);
 }

@@ -3,7 +3,9 @@
 //! processes included).
 
 use crate::error::{Error, call};
-use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::ProvideRegion;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
@@ -166,11 +168,18 @@ async fn load(options: &Options) -> Result<SdkConfig, Error> {
         );
     if let Some(profile) = &options.profile {
         // As with the AWS CLI, the credentials of a profile that is named go before those of the environment.
-        let provider = ProviderConfig::with_default_region().await.with_http_client(client.clone());
-        let provider = match &options.region {
-            Some(region) => provider.with_region(Some(Region::new(region.clone()))),
-            None => provider,
+        let provider = ProviderConfig::without_region().with_http_client(client.clone());
+        let region = match &options.region {
+            Some(region) => Some(Region::new(region.clone())),
+            None => match EnvironmentVariableRegionProvider::new().region().await {
+                None => {
+                    let of_profile = ProfileFileRegionProvider::builder().configure(&provider);
+                    of_profile.profile_name(profile).build().region().await
+                }
+                region => region,
+            },
         };
+        let provider = provider.with_region(region);
         let credentials =
             ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile);
         loader = loader.profile_name(profile).credentials_provider(credentials.build());
