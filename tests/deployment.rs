@@ -152,6 +152,57 @@ fn data_that_somebody_else_put_there_stay_and_stale_ones_go() {
     assert_eq!(server.everything(), [""; 0]);
 }
 
+/// A way to the server on which, just before the first call that begins and ends so, somebody puts an object in its place.
+fn hurried(server: &Arc<Ministack>, method: &'static str, key: &'static str) -> Proxy {
+    // The proxy's threads may outlive the test, and must not keep the server.
+    let (first, theirs) = (Once::new(), Arc::downgrade(server));
+    Proxy::start(&server.address, move |request| {
+        let path = request.call.split('?').next().unwrap_or_default();
+        if let (Some(path), Some(server)) = (path.strip_prefix(method), theirs.upgrade())
+            && path.ends_with(key)
+        {
+            first.call_once(|| drop(server.ask("PUT", path.trim(), "s3", "", "somebody's")));
+        }
+        Fate::Passes
+    })
+}
+
+#[test]
+fn what_somebody_puts_there_after_the_plan_is_left_alone() {
+    let test = "what_somebody_puts_there_after_the_plan_is_left_alone";
+    let Some(server) = Ministack::start(test).map(Arc::new) else { return };
+    let (project, url) = (Project::new(), format!("http://{}", server.address));
+    let deployed = project.run(&url, &["plan"]).exits(0).json();
+    let path = format!("/{}/data/data.csv", deployed["bucket"].as_str().unwrap());
+    let data = project.folder.path().join("data.csv");
+    let rows = std::fs::read(&data).unwrap();
+    let others = [&rows[..], &rows[rows.len() / 2..]].concat();
+    let large = [&rows[..], &vec![b'\n'; 17 << 20]].concat();
+    // In one request on nothing, in one on what was seen, and at the end of an upload in parts.
+    for (method, content) in [("PUT ", &rows), ("PUT ", &others), ("POST ", &large)] {
+        std::fs::write(&data, content).unwrap();
+        let refused = project.run(&hurried(&server, method, "data/data.csv").url, &["deploy"]).exits(5);
+        let said = "was not made by this deployment, and is left alone: object data/data.csv";
+        assert!(refused.stdout.contains(said), "{}", refused.stdout);
+        assert_eq!(server.ask("GET", &path, "s3", "", ""), "somebody's");
+        let _ = server.ask("DELETE", &path, "s3", "", "");
+        let _ = project.run(&url, &["deploy"]).exits(0);
+        let _ = project.run(&url, &["plan", "--detailed-exitcode"]).exits(0);
+    }
+
+    // What is stale is deleted as it was seen.
+    let moved = project.folder.path().join("moved.csv");
+    std::fs::write(&moved, &rows).unwrap();
+    let source = ["--set", "data.source=moved.csv"];
+    let deploy = ["deploy", source[0], source[1]];
+    let refused = project.run(&hurried(&server, "DELETE ", "data/data.csv").url, &deploy).exits(5);
+    assert!(refused.stdout.contains("is left alone: object data/data.csv"), "{}", refused.stdout);
+    assert_eq!(server.ask("GET", &path, "s3", "", ""), "somebody's");
+    // It is nobody's data any more.
+    let _ = project.run(&url, &deploy).exits(0);
+    assert_eq!(server.ask("GET", &path, "s3", "", ""), "somebody's");
+}
+
 #[test]
 fn two_deployments_at_once_end_well() {
     let Some(server) = Ministack::start("two_deployments_at_once_end_well") else { return };

@@ -154,7 +154,8 @@ fn what_is_uploaded_at_once_and_in_parts_tells_of_its_bytes() {
     assert_eq!(begun(&server), 0);
 }
 
-/// Deploys data; when the first of their parts is on its way, somebody else deploys theirs, to the end.
+/// Deploys data; when the first of their parts is on its way, somebody else deploys theirs, to the end, which stay where they are
+/// others.
 fn overtaken(server: &Ministack, content: &[u8], theirs: &[u8]) {
     let (project, other) = (Project::new(), Project::new());
     std::fs::write(project.folder.path().join("data.csv"), content).unwrap();
@@ -168,7 +169,15 @@ fn overtaken(server: &Ministack, content: &[u8], theirs: &[u8]) {
         }
         Fate::Passes
     });
-    let _ = project.run(&proxy.url, &["deploy"]).exits(0);
+    if content == theirs {
+        let _ = project.run(&proxy.url, &["deploy"]).exits(0);
+    } else {
+        let refused = project.run(&proxy.url, &["deploy"]).exits(5);
+        let said = "the object data/data.csv cannot be used: it has changed since it was looked at, so another deployment is under way";
+        assert!(refused.stdout.contains(said), "{}", refused.stdout);
+        assert!(is_there(server, theirs));
+        let _ = project.run(&url, &["deploy"]).exits(0);
+    }
     assert!(is_there(server, content));
     assert_eq!(begun(server), 0);
     let _ = project.run(&url, &["plan", "--detailed-exitcode"]).exits(0);

@@ -126,7 +126,8 @@ impl Deployment<'_> {
         let bucket = object::Bucket { session: self.session, name: &self.desired.owned.bucket };
         for object in self.desired.objects() {
             if let Some(step) = self.step(Kind::Object, &object.key) {
-                self.told(step, bucket.upload(object, self.watch)).await?;
+                let seen = self.plan.seen.objects.get(&object.key);
+                self.told(step, bucket.upload(object, seen, self.watch)).await?;
             }
         }
         Ok(())
@@ -280,14 +281,20 @@ impl Deployment<'_> {
     /// Removes what is no longer wanted, when nothing uses it any more.
     async fn unwanted(&self) -> Result<(), Error> {
         for step in self.plan.steps.iter().filter(|step| step.action == Action::Delete) {
-            self.told(step, remove(self.session, &self.desired.owned.bucket, step)).await?;
+            let seen = self.plan.seen.objects.get(&step.name);
+            self.told(step, remove(self.session, &self.desired.owned.bucket, step, seen)).await?;
         }
         Ok(())
     }
 }
 
-/// Removes one thing, an object from the deployment's `bucket`; that it is gone already is fine.
-pub(crate) async fn remove(session: &Session, bucket: &str, step: &Step) -> Result<(), Error> {
+/// Removes one thing, an object from the deployment's `bucket` as it was `seen`; that it is gone already is fine.
+pub(crate) async fn remove(
+    session: &Session,
+    bucket: &str,
+    step: &Step,
+    seen: Option<&object::Seen>,
+) -> Result<(), Error> {
     match step.kind {
         Kind::StateMachine => state_machine::delete(session, &step.name).await,
         Kind::Function => function::delete(session, &step.name).await,
@@ -295,6 +302,6 @@ pub(crate) async fn remove(session: &Session, bucket: &str, step: &Step) -> Resu
         Kind::Role => role::delete(session, &step.name).await,
         Kind::LogGroup => log_group::delete(session, &step.name).await,
         Kind::Bucket => bucket::delete(session, &step.name).await.map(drop),
-        Kind::Object => object::Bucket { session, name: bucket }.delete(&step.name).await,
+        Kind::Object => object::Bucket { session, name: bucket }.delete(&step.name, seen).await,
     }
 }

@@ -62,7 +62,7 @@ pub async fn destroy(
 ) -> Result<(), Error> {
     for step in &remains.steps {
         watch.begins(step);
-        remove(session, &owned.bucket, step).await?;
+        remove(session, &owned.bucket, step, None).await?;
         watch.done(step);
     }
     Ok(())

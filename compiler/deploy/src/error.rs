@@ -249,16 +249,18 @@ const THROTTLED: [&str; 6] = [
     "TooManyRequestsException",
     "ServiceUnavailable",
 ];
-const CONFLICT: [&str; 13] = [
+const CONFLICT: [&str; 15] = [
     "BucketAlreadyOwnedByYou",
     "BucketNotEmpty",
     "ConcurrentModification",
+    "ConditionalRequestConflict",
     "ConflictException",
     "EntityAlreadyExists",
     "ExecutionAlreadyExists",
     "OperationAborted",
     "OperationAbortedException",
     "ParameterAlreadyExists",
+    "PreconditionFailed",
     "ResourceAlreadyExistsException",
     "ResourceConflictException",
     "StateMachineAlreadyExists",

@@ -3,7 +3,7 @@
 use crate::desired::Owned;
 use crate::error::{Error, Kind, call};
 use crate::session::Session;
-use crate::things::object::Bucket;
+use crate::things::object::{Bucket, Over};
 use aws_sdk_sfn::types::ExecutionStatus;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -144,7 +144,7 @@ impl<'a> Runs<'a> {
     /// # Errors
     /// Where it cannot be put.
     pub async fn put(&self, key: &str, content: Vec<u8>) -> Result<(), Error> {
-        self.bucket().put(&format!("{}/{key}", names::RUNS), content, None).await
+        self.bucket().put(&format!("{}/{key}", names::RUNS), content, None, Over::Anything).await
     }
 
     /// An object of a run; `None` where it is not there.

@@ -204,6 +204,7 @@ impl<'a> Planner<'a> {
                 false if self.desired.is_read(key) => read(key),
                 false => Step::new(Kind::Object, key, Action::Alone),
             }));
+            self.seen.objects.extend(seen);
         }
         for object in objects {
             self.steps.push(match self.seen.objects.get(&object.key) {

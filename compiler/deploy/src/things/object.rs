@@ -5,11 +5,16 @@
 //! somebody else's. Large files go in parts, some at once; an upload that was interrupted goes on with the parts that S3 has
 //! already, and one that was begun for other bytes is given up.
 //!
-//! Source: Amazon S3 User Guide, "Checking object integrity in Amazon S3": the SHA-256 of an object in parts is that of the
-//! parts' SHA-256s one after the other, with `-` and their number behind it.
+//! Nothing is overwritten or deleted but what the plan saw: S3 is told its tag, or that there was nothing, and refuses where
+//! that is no longer so.
+//!
+//! Sources: Amazon S3 User Guide, "Checking object integrity in Amazon S3": the SHA-256 of an object in parts is that of the
+//! parts' SHA-256s one after the other, with `-` and their number behind it; "How to prevent object overwrites with conditional
+//! writes"; "How to perform conditional deletes".
 
-use crate::difference::{Difference, Differences};
-use crate::error::{ApiError, Call, Error, call};
+use crate::difference::{Action, Difference, Differences, Kind, Step};
+use crate::error::{ApiError, Call, Error, Kind as Failure, call};
+use crate::plan::in_the_way;
 use crate::session::Session;
 use crate::watch::Watch;
 use aws_sdk_s3::primitives::ByteStream;
@@ -127,6 +132,33 @@ pub(crate) struct Seen {
     bytes: Option<i64>,
     /// The SHA-256 that was written beside it.
     told: Option<String>,
+    /// By which S3 knows it from what comes after it.
+    tag: Option<String>,
+}
+
+/// What an object may take the place of.
+#[derive(Debug, Clone)]
+pub(crate) enum Over {
+    /// Of nothing.
+    Nothing,
+    /// Of what was seen, by its tag.
+    Seen(Option<String>),
+    /// Of whatever is there.
+    Anything,
+}
+
+impl Over {
+    fn of(seen: Option<&Seen>) -> Self {
+        seen.map_or(Self::Nothing, |seen| Self::Seen(seen.tag.clone()))
+    }
+
+    fn if_none_match(&self) -> Option<String> {
+        matches!(self, Self::Nothing).then(|| "*".to_owned())
+    }
+
+    fn if_match(&self) -> Option<String> {
+        if let Self::Seen(tag) = self { tag.clone() } else { None }
+    }
 }
 
 impl Seen {
@@ -161,6 +193,7 @@ impl Bucket<'_> {
             checksum: head.checksum_sha256().map(str::to_owned),
             bytes: head.content_length(),
             told: head.metadata().and_then(|all| all.get(TOLD)).cloned(),
+            tag: head.e_tag().map(str::to_owned),
         });
         Ok(seen)
     }
@@ -179,36 +212,73 @@ impl Bucket<'_> {
         Ok(keys)
     }
 
-    /// Deletes an object; that it is gone already is fine.
-    pub(crate) async fn delete(&self, key: &str) -> Result<(), Error> {
-        let deleted = self.session.s3.delete_object().bucket(self.name).key(key).send().await;
-        self.on("s3:DeleteObject", key).found(deleted).map(drop)
-    }
-
-    /// Puts a file where it is to be.
-    pub(crate) async fn upload(&self, upload: &Upload, watch: &dyn Watch) -> Result<(), Error> {
-        if upload.bytes > PART {
-            self.in_parts(upload, watch).await
-        } else {
-            self.at_once(upload, watch).await
+    /// Deletes an object that was seen; that it is gone already is fine.
+    pub(crate) async fn delete(&self, key: &str, seen: Option<&Seen>) -> Result<(), Error> {
+        let delete = self.session.s3.delete_object().bucket(self.name).key(key);
+        let deleted = delete.set_if_match(Over::of(seen).if_match()).send().await;
+        match self.on("s3:DeleteObject", key).found(deleted) {
+            Err(Error::Api(error)) if is_met(&error) => self.met(key, self.look(key).await?.as_ref()),
+            ended => ended.map(drop),
         }
     }
 
-    async fn at_once(&self, upload: &Upload, watch: &dyn Watch) -> Result<(), Error> {
+    /// Puts a file where it is to be, in place of what was `seen`.
+    ///
+    /// # Errors
+    /// Where something else is there by now: [`Error::Foreign`] where `deploy` did not put it there.
+    pub(crate) async fn upload(
+        &self,
+        upload: &Upload,
+        seen: Option<&Seen>,
+        watch: &dyn Watch,
+    ) -> Result<(), Error> {
+        let over = Over::of(seen);
+        let ended = if upload.bytes > PART {
+            self.in_parts(upload, over, watch).await
+        } else {
+            self.at_once(upload, over, watch).await
+        };
+        match ended {
+            Err(Error::Api(error)) if is_met(&error) => match self.look(&upload.key).await? {
+                // The answer to an earlier attempt was lost, or another deployment uploaded the same.
+                Some(now) if compare(upload, &now).is_empty() => Ok(()),
+                now => self.met(&upload.key, now.as_ref()),
+            },
+            ended => ended,
+        }
+    }
+
+    /// What there is to say where an object is no longer what the plan saw.
+    fn met(&self, key: &str, now: Option<&Seen>) -> Result<(), Error> {
+        if now.is_some_and(|now| !now.is_ours()) {
+            return Err(Error::Foreign(vec![in_the_way(&Step::new(Kind::Object, key, Action::Foreign))]));
+        }
+        let reason = "it has changed since it was looked at, so another deployment is under way; run this one again when that has ended";
+        Err(Error::Broken { what: format!("the object {key}"), reason: reason.to_owned() })
+    }
+
+    async fn at_once(&self, upload: &Upload, over: Over, watch: &dyn Watch) -> Result<(), Error> {
         let content = part(&upload.path, 0, upload.bytes).await?;
         if Sha256::digest(&content)[..] != upload.sha256 {
             return Err(changed(&upload.path));
         }
-        self.put(&upload.key, content, Some(upload.hex())).await?;
+        self.put(&upload.key, content, Some(upload.hex()), over).await?;
         watch.sent(&upload.key, upload.bytes, upload.bytes);
         Ok(())
     }
 
     /// Puts an object; S3 verifies its checksum, and functions the SHA-256 that it is `told` with.
-    pub(crate) async fn put(&self, key: &str, content: Vec<u8>, told: Option<String>) -> Result<(), Error> {
+    pub(crate) async fn put(
+        &self,
+        key: &str,
+        content: Vec<u8>,
+        told: Option<String>,
+        over: Over,
+    ) -> Result<(), Error> {
         let checksum = STANDARD.encode(Sha256::digest(&content));
         let settings = self.session.sending(content.len() as u64);
         let mut put = self.session.s3.put_object().bucket(self.name).key(key).checksum_sha256(checksum);
+        put = put.set_if_none_match(over.if_none_match()).set_if_match(over.if_match());
         if let Some(told) = told {
             put = put.metadata(TOLD, told);
         }
@@ -216,22 +286,22 @@ impl Bucket<'_> {
         self.on("s3:PutObject", key).ok(sent).map(drop)
     }
 
-    async fn in_parts(&self, upload: &Upload, watch: &dyn Watch) -> Result<(), Error> {
+    async fn in_parts(&self, upload: &Upload, mut over: Over, watch: &dyn Watch) -> Result<(), Error> {
         let mut begun = self.begun(upload).await;
         for _ in 0..UPLOADS {
             let ended = async {
                 match begun? {
-                    Some((id, there)) => self.send(upload, &id, &there, watch).await.map(|()| true),
+                    Some((id, there)) => Ok((self.send(upload, &id, &there, &over, watch).await?, true)),
                     None => {
                         let id = self.begin(upload).await?;
-                        self.send(upload, &id, &BTreeMap::new(), watch).await.map(|()| false)
+                        Ok((self.send(upload, &id, &BTreeMap::new(), &over, watch).await?, false))
                     }
                 }
             };
             match ended.await {
                 // What was gone on with may have been begun for another file that begins likewise, and tells of that one.
-                Ok(gone_on) if !gone_on || self.is_there(upload).await? => return Ok(()),
-                Ok(_) => {}
+                Ok((_, gone_on)) if !gone_on || self.is_there(upload).await? => return Ok(()),
+                Ok((tag, _)) => over = Over::Seen(tag),
                 // The answer to an earlier attempt was lost, or another deployment uploads the same.
                 Err(Error::Api(error)) if is_taken(&error) => {
                     if self.is_there(upload).await? {
@@ -261,14 +331,15 @@ impl Bucket<'_> {
         Ok(asked.ok(create.send().await)?.upload_id().unwrap_or_default().to_owned())
     }
 
-    /// Sends the parts that are not `there`, and makes an object of all.
+    /// Sends the parts that are not `there`, and makes an object of all; gives its tag.
     async fn send(
         &self,
         upload: &Upload,
         id: &str,
         there: &BTreeMap<i32, String>,
+        over: &Over,
         watch: &dyn Watch,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<String>, Error> {
         let (key, s3) = (upload.key.as_str(), &self.session.s3);
         let size = part_bytes(upload.bytes);
         let sent = std::sync::atomic::AtomicU64::new(0);
@@ -305,8 +376,10 @@ impl Bucket<'_> {
             .await?;
         let all = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let complete = s3.complete_multipart_upload().bucket(self.name).key(key).upload_id(id);
+        let complete = complete.set_if_none_match(over.if_none_match()).set_if_match(over.if_match());
         let completed = complete.multipart_upload(all).send().await;
-        self.on("s3:CompleteMultipartUpload", key).needs("s3:PutObject").ok(completed).map(drop)
+        let completed = self.on("s3:CompleteMultipartUpload", key).needs("s3:PutObject").ok(completed)?;
+        Ok(completed.e_tag().map(str::to_owned))
     }
 
     /// An upload of these bytes that was begun and not completed: its id, and the tags of the parts that are there. Those of other
@@ -371,6 +444,11 @@ fn is_taken(error: &ApiError) -> bool {
     error.code.as_deref().is_some_and(|code| TAKEN.contains(&code))
 }
 
+/// Whether an object was no longer what it was to take the place of.
+fn is_met(error: &ApiError) -> bool {
+    error.kind == Failure::Conflict || error.code.as_deref() == Some("NoSuchKey")
+}
+
 /// Parts are counted from 1.
 fn number(place: u64) -> i32 {
     i32::try_from(place + 1).unwrap_or(i32::MAX)
@@ -424,6 +502,7 @@ mod tests {
             checksum: Some(checksum.to_owned()),
             bytes: Some(bytes),
             told: Some(of.hex()),
+            tag: None,
         };
         let (_file, small) = upload(b"").await;
         // printf '' | openssl dgst -sha256 -binary | base64
