@@ -308,6 +308,25 @@ impl Call {
         ApiError { api: self.api, resource: self.resource.clone(), kind, code, message, request, permission }
     }
 
+    /// The error of one of the things that a call was about, in an answer of which the rest went well.
+    pub(crate) fn refused(&self, code: Option<&str>, message: Option<&str>) -> ApiError {
+        let kind = match code {
+            Some("AccessDenied") => Kind::Denied,
+            Some("InternalError") => Kind::Server,
+            Some(code) if THROTTLED.contains(&code) => Kind::Throttled,
+            _ => Kind::Refused,
+        };
+        ApiError {
+            api: self.api,
+            resource: self.resource.clone(),
+            kind,
+            code: code.map(str::to_owned),
+            message: message.unwrap_or("nothing else was said").to_owned(),
+            request: None,
+            permission: (kind == Kind::Denied).then(|| (self.permission.to_owned(), self.resource.clone())),
+        }
+    }
+
     /// The error of an answer that broke off, or stood still, on its way.
     pub(crate) fn broke_off(&self, error: &(dyn std::error::Error + 'static)) -> ApiError {
         ApiError {
@@ -370,13 +389,26 @@ fn said(message: &str) -> Option<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ApiError, Kind, said};
+    use super::{ApiError, Kind, call, said};
 
     #[test]
     fn the_permission_is_the_one_that_aws_names() {
         let message = "User: arn:aws:iam::1:user/x is not authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/r because no identity-based policy allows the iam:PassRole action";
         assert_eq!(said(message), Some(("iam:PassRole".to_owned(), "arn:aws:iam::1:role/r".to_owned())));
         assert_eq!(said("Access Denied"), None);
+    }
+
+    #[test]
+    fn one_of_many_that_is_refused_names_its_permission() {
+        let asked = call("s3:DeleteObjects", "arn:aws:s3:::b/k").needs("s3:DeleteObjectVersion");
+        let denied = asked.refused(Some("AccessDenied"), Some("Access Denied")).to_string();
+        assert_eq!(
+            denied,
+            "s3:DeleteObjects on arn:aws:s3:::b/k was denied: AccessDenied: Access Denied; allow s3:DeleteObjectVersion on arn:aws:s3:::b/k to whoever runs this command"
+        );
+        assert_eq!(asked.refused(Some("InternalError"), None).kind, Kind::Server);
+        assert_eq!(asked.refused(Some("SlowDown"), None).kind, Kind::Throttled);
+        assert_eq!(asked.refused(None, None).kind, Kind::Refused);
     }
 
     #[test]

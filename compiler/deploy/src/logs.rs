@@ -7,8 +7,10 @@ use crate::execution::Runs;
 
 /// Events of one answer (CloudWatch Logs API Reference, `FilterLogEvents`).
 const EVENTS: i32 = 10_000;
-/// Answers for one function at the most; each is 1 MB at the most, so this bounds the memory that they take, too.
-const PAGES: usize = 256;
+/// Bytes of lines, of all functions, at the most: they are held at once.
+const BYTES: usize = 256 << 20;
+/// Answers for one function at the most: one may be empty, and yet not be the last.
+const PAGES: usize = 1 << 16;
 
 /// A line of a function's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,12 +36,12 @@ pub struct Logs {
 
 impl Runs<'_> {
     /// The lines of the functions for which `wanted` holds, by their names in the bundle, from `from` to `until`, in
-    /// milliseconds since 1970, at the most 256 MB a function. A function whose log group is gone has none.
+    /// milliseconds since 1970, at the most 256 MB in all. A function whose log group is gone has none.
     ///
     /// # Errors
     /// Where AWS does not answer.
     pub async fn logs(&self, wanted: impl Fn(&str) -> bool, from: i64, until: i64) -> Result<Logs, Error> {
-        let mut logs = Logs::default();
+        let (mut logs, mut bytes) = (Logs::default(), 0);
         for (function, group) in self.log_groups.iter().filter(|(function, _)| wanted(function)) {
             let asked = call("logs:FilterLogEvents", self.session.log_group_arn(group));
             let filter = self.session.logs.filter_log_events().log_group_name(group);
@@ -48,17 +50,21 @@ impl Runs<'_> {
             let mut read = 0;
             while let Some(page) = pages.next().await {
                 let Some(page) = asked.found(page)? else { break };
-                if read == PAGES {
+                if read == PAGES || bytes >= BYTES {
                     logs.cut.push(function.clone());
                     break;
                 }
                 read += 1;
-                logs.lines.extend(page.events().iter().map(|event| LogLine {
-                    function: function.clone(),
-                    stream: event.log_stream_name().unwrap_or_default().to_owned(),
-                    time: event.timestamp().unwrap_or_default(),
-                    text: event.message().unwrap_or_default().trim_end().to_owned(),
-                }));
+                for event in page.events() {
+                    let text = event.message().unwrap_or_default().trim_end().to_owned();
+                    bytes += size_of::<LogLine>() + text.len();
+                    logs.lines.push(LogLine {
+                        function: function.clone(),
+                        stream: event.log_stream_name().unwrap_or_default().to_owned(),
+                        time: event.timestamp().unwrap_or_default(),
+                        text,
+                    });
+                }
             }
         }
         // Stable: the lines of a stream keep their order.

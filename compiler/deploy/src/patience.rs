@@ -52,7 +52,9 @@ pub(crate) async fn until_the_role_is_known<T>(
     }
 }
 
-/// Lambda: `InvalidParameterValueException`, "The role defined for the function cannot be assumed by Lambda." Step
+/// Lambda: `InvalidParameterValueException`, "The role defined for the function cannot be assumed by Lambda.", "The provided
+/// execution role does not have permissions to call …", or that the key of the environment "is invalid for CreateGrant", for the
+/// role is not a principal yet. Step
 /// Functions: `AccessDeniedException`, "Neither the global service principal states.amazonaws.com, nor the regional one is
 /// authorized to assume the provided role.", or that the role may not deliver logs or make the rule of `.sync` yet.
 fn is_about_a_new_role(error: &ApiError) -> bool {
@@ -61,7 +63,10 @@ fn is_about_a_new_role(error: &ApiError) -> bool {
     let callers = said.contains("not authorized to perform");
     let may_not_yet = ["assume", "access the log destination", "create managed-rule"];
     match (error.code.as_deref(), error.kind) {
-        (Some("InvalidParameterValueException"), _) => said.contains("assume"),
+        (Some("InvalidParameterValueException"), _) => {
+            let not_yet = ["assume", "execution role does not have permissions", "invalid for creategrant"];
+            not_yet.iter().any(|what| said.contains(what))
+        }
         (Some("InvalidLoggingConfiguration"), _) => said.contains("not authorized"),
         (_, Kind::Denied) => !callers && may_not_yet.iter().any(|what| said.contains(what)),
         _ => false,
@@ -90,6 +95,12 @@ mod tests {
     fn only_what_time_heals_is_waited_for() {
         let lambda = "The role defined for the function cannot be assumed by Lambda.";
         assert!(is_about_a_new_role(&error("InvalidParameterValueException", Kind::Refused, lambda)));
+        for lambda in [
+            "The provided execution role does not have permissions to call CreateNetworkInterface on EC2",
+            "Lambda was unable to configure access to your environment variables because the KMS key is invalid for CreateGrant. Please check your KMS key settings. KMS Exception: InvalidArnException KMS Message: ARN does not refer to a valid principal",
+        ] {
+            assert!(is_about_a_new_role(&error("InvalidParameterValueException", Kind::Refused, lambda)));
+        }
         let states = "Neither the global service principal states.amazonaws.com, nor the regional one is authorized to assume the provided role.";
         assert!(is_about_a_new_role(&error("AccessDeniedException", Kind::Denied, states)));
         let logs = "The state machine IAM Role is not authorized to access the Log Destination";

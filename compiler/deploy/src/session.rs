@@ -166,32 +166,36 @@ async fn load(options: &Options) -> Result<SdkConfig, Error> {
         .stalled_stream_protection(
             StalledStreamProtectionConfig::enabled().grace_period(attempt.min(STANDSTILL)).build(),
         );
+    let provider = ProviderConfig::without_region().with_http_client(client);
+    let region = region(options, &provider).await.ok_or(Error::NoRegion)?;
+    loader = loader.region(region.clone());
     if let Some(profile) = &options.profile {
         // As with the AWS CLI, the credentials of a profile that is named go before those of the environment.
-        let provider = ProviderConfig::without_region().with_http_client(client.clone());
-        let region = match &options.region {
-            Some(region) => Some(Region::new(region.clone())),
-            None => match EnvironmentVariableRegionProvider::new().region().await {
-                None => {
-                    let of_profile = ProfileFileRegionProvider::builder().configure(&provider);
-                    of_profile.profile_name(profile).build().region().await
-                }
-                region => region,
-            },
-        };
-        let provider = provider.with_region(region);
+        let provider = provider.with_region(Some(region));
         let credentials =
             ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile);
         loader = loader.profile_name(profile).credentials_provider(credentials.build());
     }
-    if let Some(region) = &options.region {
-        loader = loader.region(Region::new(region.clone()));
-    }
     if let Some(url) = &options.endpoint_url {
         loader = loader.endpoint_url(url);
     }
-    let config = loader.load().await;
-    if config.region().is_none() { Err(Error::NoRegion) } else { Ok(config) }
+    Ok(loader.load().await)
+}
+
+/// The region that the command line, the environment or the profile names. The SDK would also take that of the machine that it
+/// runs on, where that is one of EC2: nobody chose it for this.
+async fn region(options: &Options, provider: &ProviderConfig) -> Option<Region> {
+    if let Some(region) = &options.region {
+        return Some(Region::new(region.clone()));
+    }
+    if let Some(region) = EnvironmentVariableRegionProvider::new().region().await {
+        return Some(region);
+    }
+    let mut of_profile = ProfileFileRegionProvider::builder().configure(provider);
+    if let Some(profile) = &options.profile {
+        of_profile = of_profile.profile_name(profile);
+    }
+    of_profile.build().region().await
 }
 
 impl Session {

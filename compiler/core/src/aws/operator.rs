@@ -32,10 +32,15 @@ pub(super) fn policy(context: &Context<'_>) -> Policy {
             &["lambda:GetFunctionConfiguration"],
             functions().map(|name| names::arn("lambda", &format!("function:{name}:*"))),
         ),
+        // Of both: the reference of this action names the alias, and the developer guide says that an alias is authorized by the
+        // ARN of its state machine ("Authorization for versions and aliases in Step Functions workflows").
         Statement::allow(
             "SeeWhichVersionIsStarted",
             &["states:DescribeStateMachineAlias"],
-            first.iter().map(|name| states(format!("stateMachine:{name}:{}", names::ALIAS))),
+            first.iter().flat_map(|name| {
+                let machine = format!("stateMachine:{name}");
+                [states(format!("{machine}:{}", names::ALIAS)), states(machine)]
+            }),
         ),
         // Of all, for what a run has started is stopped with it, and a rerun asks whether they are those of its run.
         Statement::allow(

@@ -300,6 +300,13 @@ async fn empty(session: &Session, name: &str) -> Result<u64, Error> {
             on(session, "s3:AbortMultipartUpload", name).found(aborted)?;
         }
     }
+    let versioning = s3.get_bucket_versioning().bucket(name).send().await;
+    let Some(versioning) = on(session, "s3:GetBucketVersioning", name).found(versioning)? else {
+        return Ok(0);
+    };
+    // Where versions are, or were, kept, an object from before them has the version `null`, and deleting it without naming that
+    // would keep it.
+    let keeps_versions = versioning.status().is_some();
     let asked = on(session, "s3:ListObjectVersions", name).needs("s3:ListBucketVersions");
     let (mut removed, mut first) = (0, None);
     loop {
@@ -310,8 +317,7 @@ async fn empty(session: &Session, name: &str) -> Result<u64, Error> {
         let versions = page.versions().iter().map(|version| (version.key(), version.version_id()));
         let markers = page.delete_markers().iter().map(|marker| (marker.key(), marker.version_id()));
         let identify = |(key, version): (Option<&str>, Option<&str>)| {
-            // An object of a bucket that never had versions has the version `null`.
-            let version = version.filter(|version| *version != "null").map(str::to_owned);
+            let version = version.filter(|_| keeps_versions).map(str::to_owned);
             built(ObjectIdentifier::builder().key(key.unwrap_or_default()).set_version_id(version).build())
         };
         let objects: Vec<_> = versions.chain(markers).map(identify).collect::<Result<_, _>>()?;
@@ -325,9 +331,10 @@ async fn empty(session: &Session, name: &str) -> Result<u64, Error> {
         let answer = s3.delete_objects().bucket(name).delete(delete).send().await;
         let answer = on(session, "s3:DeleteObjects", name).needs("s3:DeleteObject").ok(answer)?;
         if let Some(error) = answer.errors().first() {
-            let what = format!("s3://{name}/{}", error.key().unwrap_or_default());
-            let reason = error.message().or(error.code()).unwrap_or("S3 did not delete it").to_owned();
-            return Err(Error::Broken { what, reason });
+            let object = format!("{}/{}", session.bucket_arn(name), error.key().unwrap_or_default());
+            let needed = if keeps_versions { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" };
+            let asked = call("s3:DeleteObjects", object).needs(needed);
+            return Err(asked.refused(error.code(), error.message()).into());
         }
     }
     Ok(removed)
