@@ -4,6 +4,7 @@ use crate::desired::Owned;
 use crate::error::{Error, Kind, call};
 use crate::session::Session;
 use crate::things::object::{Bucket, Over};
+use aws_sdk_sfn::operation::get_execution_history::builders::GetExecutionHistoryFluentBuilder;
 use aws_sdk_sfn::types::ExecutionStatus;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -15,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use stepgrad_compiler::aws::{Resources, names};
 
 /// Events of one answer (Step Functions API Reference, `GetExecutionHistory`).
-const EVENTS: i32 = 1_000;
+pub(crate) const EVENTS: i32 = 1_000;
 /// Bytes of an object that is read into memory at the most: a trained model can be large, but a function that wrote it
 /// has at the most 10 GB.
 const OBJECT_BYTES: i64 = 10 << 30;
@@ -278,7 +279,7 @@ impl<'a> Runs<'a> {
     }
 
     /// `machine:name`, by the ARN of an execution.
-    fn name(&self, arn: &str) -> String {
+    pub(crate) fn name(&self, arn: &str) -> String {
         let mut parts = arn.rsplit(':');
         let (name, machine) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         format!("{}:{name}", machine.strip_prefix(&self.prefix).unwrap_or(machine))
@@ -286,26 +287,42 @@ impl<'a> Runs<'a> {
 
     /// The events of one execution as they came: the SDK's own types would have to be put together again.
     pub(crate) async fn events(&self, arn: &str) -> Result<Vec<Value>, Error> {
-        let asked = call("states:GetExecutionHistory", arn);
         let (mut events, mut next) = (Vec::new(), None);
         loop {
-            let kept = Kept::default();
-            let get = self.session.states.get_execution_history().execution_arn(arn).max_results(EVENTS);
-            let get = get.include_execution_data(true).set_next_token(next);
-            let answer = asked.ok(get.customize().interceptor(kept.clone()).send().await)?;
-            let mut body = kept.body().ok_or_else(|| Error::Broken {
-                what: format!("the history of {arn}"),
-                reason: "it is not JSON".to_owned(),
-            })?;
-            if let Some(Value::Array(page)) = body.get_mut("events").map(Value::take) {
-                events.extend(page);
-            }
-            next = answer.next_token;
+            let get = self.session.states.get_execution_history().max_results(EVENTS).set_next_token(next);
+            let page = self.page(arn, get).await?;
+            events.extend(page.events);
+            next = page.next;
             if next.is_none() {
                 return Ok(events);
             }
         }
     }
+
+    /// One answer about the execution `arn`.
+    pub(crate) async fn page(&self, arn: &str, get: GetExecutionHistoryFluentBuilder) -> Result<Page, Error> {
+        let kept = Kept::default();
+        let get = get.execution_arn(arn).include_execution_data(true);
+        let sent = get.customize().interceptor(kept.clone()).send().await;
+        let answer = call("states:GetExecutionHistory", arn).ok(sent)?;
+        let mut body = kept.body().ok_or_else(|| Error::Broken {
+            what: format!("the history of {arn}"),
+            reason: "it is not JSON".to_owned(),
+        })?;
+        let events = match body.get_mut("events").map(Value::take) {
+            Some(Value::Array(events)) => events,
+            _ => Vec::new(),
+        };
+        Ok(Page { events, next: answer.next_token })
+    }
+}
+
+/// Events of one answer.
+pub(crate) struct Page {
+    /// In the order in which they came.
+    pub(crate) events: Vec<Value>,
+    /// What to ask for those behind it with, if there are any.
+    pub(crate) next: Option<String>,
 }
 
 /// The ARN of the execution that an event says was started.

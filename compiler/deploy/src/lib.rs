@@ -13,6 +13,7 @@ mod difference;
 mod error;
 mod execution;
 mod executions;
+mod follow;
 mod image;
 mod logs;
 mod patience;

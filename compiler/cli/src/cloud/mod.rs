@@ -2,6 +2,7 @@
 
 mod calls;
 mod files;
+mod following;
 mod known;
 mod logs;
 mod quotas;

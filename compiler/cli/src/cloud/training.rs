@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "reads and writes the record")]
 
 use super::calls::Made;
+use super::following::{Following, LATE};
 use super::{failure, logs};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -176,13 +177,16 @@ pub(crate) async fn follow(runs: &Runs<'_>, record: &Record, run: Run, quiet: bo
         ));
     }
     let id = run.run.clone();
+    let progress = Arc::new(Progress::new(quiet));
     let ended = tokio::select! {
-        ended = until_it_ends(runs, &run, &execution, quiet) => ended?,
+        ended = until_it_ends(runs, record, &run, &execution, &progress) => ended,
         _ = tokio::signal::ctrl_c() => {
             let what = format!("nobody follows run {id} now, and it goes on, on AWS: `stepgrad status {id}` shows where it stands, `stepgrad runs show {id} --on aws` brings its record here, `stepgrad stop {id}` ends it");
-            return Err(Failure::new(Exit::RunFailed, what));
+            Err(Failure::new(Exit::RunFailed, what))
         }
     };
+    progress.finish();
+    let ended = ended?;
     tokio::select! {
         settled = settle(runs, record, run, &execution, ended) => settled,
         _ = tokio::signal::ctrl_c() => {
@@ -195,31 +199,32 @@ pub(crate) async fn follow(runs: &Runs<'_>, record: &Record, run: Run, quiet: bo
 /// A run ends at the latest when its state machine's own time is over, and so does this.
 async fn until_it_ends(
     runs: &Runs<'_>,
+    record: &Record,
     run: &Run,
     execution: &str,
-    quiet: bool,
+    progress: &Arc<Progress>,
 ) -> Result<Execution, Failure> {
-    let mut shown = 0;
+    let mut stands = runs.describe(execution).await.map_err(failure)?;
+    // Of what nobody is shown, nothing is read; and of a run that has ended, the record tells in a moment.
+    let is_shown = !matches!(**progress, Progress::Quiet) && stands.is_running();
+    let mut following =
+        is_shown.then(|| Following::new(runs, record, &run.run, execution, Arc::clone(progress)));
+    let mut late = 0;
     loop {
-        let execution = runs.describe(execution).await.map_err(failure)?;
-        if !quiet {
-            shown = show(runs, &run.run, shown).await?;
+        if let Some(following) = &mut following {
+            following.look().await?;
         }
-        if !execution.is_running() {
-            return Ok(execution);
+        if !stands.is_running() {
+            // The history can know of the end later than this.
+            late += 1;
+            if late >= LATE || following.as_ref().is_none_or(Following::is_at_the_end) {
+                return Ok(stands);
+            }
         }
         tokio::time::sleep(LOOK_AGAIN).await;
-    }
-}
-
-/// Says how the newest round went, if it is a new one.
-async fn show(runs: &Runs<'_>, run: &str, shown: u32) -> Result<u32, Failure> {
-    match newest(runs, run, shown).await? {
-        Some(progress) => {
-            output::say(&line_of(&progress));
-            Ok(progress.round)
+        if stands.is_running() {
+            stands = runs.describe(execution).await.map_err(failure)?;
         }
-        None => Ok(shown),
     }
 }
 
@@ -353,7 +358,7 @@ fn write_history(
 }
 
 /// An event as the record has it: with its execution, the time as text, and the attempt that its task was told.
-fn line(recorded: Recorded) -> Value {
+pub(super) fn line(recorded: Recorded) -> Value {
     let Recorded { execution, mut event } = recorded;
     let seconds = event["timestamp"].as_f64().unwrap_or_default();
     event["timestamp"] = json!(rfc3339(seconds * 1_000.0));

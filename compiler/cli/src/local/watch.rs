@@ -93,6 +93,12 @@ impl Watch {
         Ok(())
     }
 
+    /// Shows where the run stands at `elapsed`, for the clock; where that was not shown yet, as after a round.
+    pub(crate) fn stands(&mut self, elapsed: Duration, is_news: bool) {
+        self.state.elapsed = elapsed;
+        self.progress.show(&self.state, is_news && self.state.last.is_some());
+    }
+
     fn count(&self, change: impl FnOnce(&mut Counts)) {
         change(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner));
     }
