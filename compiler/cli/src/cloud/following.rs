@@ -287,3 +287,178 @@ impl<S: Source> Shown<'_, S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Following, LATE, Source};
+    use crate::output::Format;
+    use crate::project::{Loaded, SpecArgs};
+    use crate::record::Record;
+    use crate::show::progress::Progress;
+    use serde_json::{Value, json};
+    use std::cell::{Cell, RefCell};
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use stepgrad_deploy::{Error, Recorded};
+
+    const SPEC: &str = "version: 1\nname: small\nseed: 1\ndata:\n  format: synthetic\n  synthetic: {samples: 240, shape: [12], classes: 3}\nmodel:\n  architecture: logistic_regression\ntraining:\n  algorithm: gradient_averaging\n  epochs: 3\n  batch_size: 16\n  optimizer: {sgd: {learning_rate: 0.1}}\ntopology:\n  kind: peer_to_peer\n  peers: 3\nexchange:\n  every: {batches: 2}\n";
+
+    /// Histories that grow.
+    #[derive(Default)]
+    struct Growing {
+        events: RefCell<BTreeMap<&'static str, Vec<Value>>>,
+        asked: RefCell<Vec<String>>,
+        fails: Cell<bool>,
+    }
+
+    impl Growing {
+        fn grows(&self, name: &'static str, kind: &str, more: &Value) {
+            let mut events = self.events.borrow_mut();
+            let events = events.entry(name).or_default();
+            let id = events.len() + 1;
+            let mut event = json!({"id": id, "previousEventId": id - 1, "timestamp": id, "type": kind});
+            event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            events.push(event);
+        }
+
+        fn starts(&self, name: &'static str, child: &str) {
+            let output = json!({"ExecutionArn": child}).to_string();
+            let details =
+                json!({"resourceType": "states", "resource": "startExecution.sync:2", "output": output});
+            self.grows(name, "TaskSubmitted", &json!({"taskSubmittedEventDetails": details}));
+        }
+
+        fn hears_of_the_end(&self, name: &'static str) {
+            let details =
+                json!({"resourceType": "states", "resource": "startExecution.sync:2", "output": "{}"});
+            self.grows(name, "TaskSucceeded", &json!({"taskSucceededEventDetails": details}));
+        }
+
+        fn calls(&self, name: &'static str) {
+            let details =
+                json!({"resourceType": "lambda", "resource": "invoke", "region": "r", "parameters": "{}"});
+            self.grows(name, "TaskScheduled", &json!({"taskScheduledEventDetails": details}));
+        }
+
+        fn ends(&self, name: &'static str, output: &Value) {
+            let details = json!({"output": output.to_string()});
+            self.grows(name, "ExecutionSucceeded", &json!({"executionSucceededEventDetails": details}));
+        }
+
+        fn ends_round(&self, name: &'static str, round: u32) {
+            let metrics = json!({"round": round, "epochs": 1, "learning_rate": 0.1, "members": 3, "lost": [], "samples": 96,
+                "training": null, "validation": null, "replica": "", "stop": null});
+            self.ends(name, &json!({"metrics": metrics}));
+        }
+
+        fn read(&self, arn: &str, than: u64) -> Result<Vec<Recorded>, Error> {
+            self.asked.borrow_mut().push(arn.to_owned());
+            if self.fails.get() {
+                return Err(Error::Desired("it cannot be read".to_owned()));
+            }
+            let events = self.events.borrow().get(arn).cloned().unwrap_or_default();
+            let new = events.into_iter().filter(|event| event["id"].as_u64() > Some(than));
+            Ok(new.map(|event| Recorded { execution: arn.to_owned(), event }).collect())
+        }
+    }
+
+    impl Source for Growing {
+        async fn newer(&self, arn: &str, than: u64) -> Result<Vec<Recorded>, Error> {
+            self.read(arn, than)
+        }
+
+        async fn whole(&self, arn: &str) -> Result<Vec<Recorded>, Error> {
+            self.read(arn, 0)
+        }
+
+        async fn object(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+            self.asked.borrow_mut().push(key.to_owned());
+            Ok(Some(b"{}".to_vec()))
+        }
+    }
+
+    /// A record of a run `r` that is trained by [`SPEC`].
+    fn record(folder: &std::path::Path) -> Record {
+        let spec = folder.join("train.yaml");
+        std::fs::write(&spec, SPEC).unwrap();
+        let args = SpecArgs { spec, overrides: Vec::new(), templates: None };
+        let loaded = Loaded::load(&args, Format::Text).unwrap_or_else(|failure| panic!("{failure:?}"));
+        let bundle =
+            loaded.compile(&args, Format::Text).unwrap_or_else(|failure| panic!("{failure:?}")).bundle;
+        let record = Record::create(folder, "r").unwrap();
+        record.replace("bundle/training.json", &serde_json::to_vec(&bundle.training).unwrap()).unwrap();
+        record
+    }
+
+    fn lines(record: &Record) -> usize {
+        std::fs::read_to_string(record.folder.join("metrics.jsonl")).unwrap().lines().count()
+    }
+
+    #[tokio::test]
+    async fn every_event_is_taken_once_and_a_round_when_it_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let (record, source) = (record(folder.path()), Growing::default());
+        let mut following = Following::new(&source, &record, "r", "train:r", Arc::new(Progress::Quiet));
+        source.grows("train:r", "ExecutionStarted", &json!({}));
+        source.calls("train:r");
+        source.starts("train:r", "segment:r-s1");
+        following.look().await.unwrap();
+        source.starts("segment:r-s1", "round:r-r1");
+        source.calls("round:r-r1");
+        following.look().await.unwrap();
+        assert!(!source.asked.borrow().iter().any(|asked| asked == "round:r-r1"), "it goes on");
+
+        // Its parent knows that it has ended before its own history does.
+        source.hears_of_the_end("segment:r-s1");
+        following.look().await.unwrap();
+        assert_eq!(lines(&record), 0);
+        source.ends_round("round:r-r1", 1);
+        following.look().await.unwrap();
+        following.look().await.unwrap();
+        assert_eq!(lines(&record), 1);
+
+        // What cannot be read now is read later.
+        source.starts("segment:r-s1", "round:r-r2");
+        source.calls("round:r-r2");
+        source.ends_round("round:r-r2", 2);
+        source.hears_of_the_end("segment:r-s1");
+        source.fails.set(true);
+        following.look().await.unwrap();
+        assert!(following.shown.has_warned);
+        source.fails.set(false);
+        source.ends("segment:r-s1", &json!({}));
+        source.hears_of_the_end("train:r");
+        source.calls("train:r");
+        following.look().await.unwrap();
+        assert_eq!(lines(&record), 2);
+        assert!(!following.is_at_the_end());
+        source.ends("train:r", &json!({}));
+        following.look().await.unwrap();
+        assert!(following.is_at_the_end());
+        let counts = *following.shown.watch.as_ref().unwrap().counts().lock().unwrap();
+        assert_eq!((counts.invocations, counts.executions), (4, 1), "as often as they were made");
+        assert!(following.own.open.is_empty());
+        let manifests = source.asked.borrow().iter().filter(|asked| asked.contains("manifest")).count();
+        assert_eq!(manifests, 1);
+    }
+
+    #[tokio::test]
+    async fn an_end_that_never_comes_to_light_is_waited_for_some_looks_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let (record, source) = (record(folder.path()), Growing::default());
+        let mut following = Following::new(&source, &record, "r", "train:r", Arc::new(Progress::Quiet));
+        source.starts("train:r", "segment:r-s1");
+        source.starts("segment:r-s1", "round:r-r1");
+        source.calls("round:r-r1");
+        source.hears_of_the_end("segment:r-s1");
+        for look in 1..=LATE {
+            following.look().await.unwrap();
+            let invocations = following.shown.watch.as_ref().unwrap().counts().lock().unwrap().invocations;
+            assert_eq!(invocations, u64::from(look == LATE));
+        }
+        // One that is redriven is started by the same name.
+        source.starts("train:r", "segment:r-s1");
+        following.look().await.unwrap();
+        assert_eq!(following.own.open.len(), 1);
+    }
+}
