@@ -123,12 +123,22 @@ impl Deployment<'_> {
     }
 
     async fn objects(&self) -> Result<(), Error> {
-        let bucket = object::Bucket { session: self.session, name: &self.desired.owned.bucket };
-        for object in self.desired.objects() {
-            if let Some(step) = self.step(Kind::Object, &object.key) {
-                let seen = self.plan.seen.objects.get(&object.key);
-                self.told(step, bucket.upload(object, seen, self.watch)).await?;
-            }
+        let bucket = &object::Bucket { session: self.session, name: &self.desired.owned.bucket };
+        let steps = self.desired.objects().into_iter().filter_map(|object| {
+            let step = self.step(Kind::Object, &object.key)?;
+            Some((object, step))
+        });
+        let (small, large): (Vec<_>, Vec<_>) = steps.partition(|(object, _)| object.goes_at_once());
+        let upload = |(object, step): (_, _)| async move {
+            let object: &object::Upload = object;
+            let seen = self.plan.seen.objects.get(&object.key);
+            self.told(step, bucket.upload(object, seen, self.watch)).await
+        };
+        let small = small.into_iter().map(upload).collect::<Vec<_>>();
+        futures::stream::iter(small).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+        // Of these, some parts at once are on their way, each as large as a small file is at the most.
+        for large in large {
+            upload(large).await?;
         }
         Ok(())
     }

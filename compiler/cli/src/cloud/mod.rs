@@ -23,6 +23,7 @@ use crate::local::read_json;
 use crate::output::Format;
 use crate::project::{Loaded, SpecArgs};
 use crate::record::Run;
+use futures::{StreamExt, TryStreamExt};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,9 @@ use stepgrad_compiler::aws::{Resources, names};
 use stepgrad_compiler::bundle::{Bundle, Index};
 use stepgrad_contract::Training;
 use stepgrad_deploy::{Desired, Difference, Error, Options, Runs, Session, Upload};
+
+/// Objects that are read, written or looked at at once.
+const AT_ONCE: usize = 8;
 
 /// Where a training runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -167,14 +171,16 @@ fn deploy_first(what: &str) -> Failure {
 
 /// That the data of a training are on AWS with the content that they have here.
 async fn has_data(runs: &Runs<'_>, training: &Training, root: &Path) -> Result<(), Failure> {
-    for (path, file) in files::data(training, root)? {
+    let looks = files::data(training, root)?.into_iter().map(|(path, file)| async move {
         let key = format!("{}/{path}", names::DATA);
         let data = Upload::of(key, file).await.map_err(failure)?;
-        if !runs.has(&data).await.map_err(failure)? {
-            return Err(deploy_first(&format!("{path} is not on AWS as it is here")));
+        if runs.has(&data).await.map_err(failure)? {
+            return Ok(());
         }
-    }
-    Ok(())
+        Err(deploy_first(&format!("{path} is not on AWS as it is here")))
+    });
+    // In order: of several that are not there, the first is named.
+    futures::stream::iter(looks.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await
 }
 
 /// The version of the state machine with which a run whose record is in `folder` can be repeated: the one that it was started

@@ -4,7 +4,7 @@
 
 use super::calls::Made;
 use super::following::{Following, LATE};
-use super::{failure, logs};
+use super::{AT_ONCE, failure, logs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::folder;
@@ -14,6 +14,7 @@ use crate::output;
 use crate::record::{Lines, OnAws, Record, Run, Status, below, is_id};
 use crate::show::progress::Progress;
 use chrono::DateTime;
+use futures::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
@@ -30,6 +31,9 @@ const RECORD: &str = "run.json";
 const FAULTS: [&str; 2] = ["faults.yaml", "faults.json"];
 /// Between two looks at a run: a call each time, of which an account has some per second.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// Replicas that are read at once: each is as large as the model, and held in memory whole.
+const REPLICAS_AT_ONCE: usize = 4;
 
 /// Puts what every function reads of a run into the bucket, and the bundle, from which any computer can make the run's record;
 /// and starts it, of this version of the state machine.
@@ -50,10 +54,13 @@ pub(crate) async fn start(
     // The record first: a run that is under way can then be followed, whatever becomes of this process.
     run.aws = Some(OnAws { execution: runs.arn(&run.run), version: version.clone(), logged: None });
     record.write(run)?;
-    for (name, path) in files {
+    let id = run.run.as_str();
+    let puts = files.into_iter().map(|(name, path)| async move {
         let content = std::fs::read(&path).map_err(|error| Failure::file("read", &path, &error))?;
-        runs.put(&format!("{}/{name}", run.run), content).await.map_err(failure)?;
-    }
+        runs.put(&format!("{id}/{name}"), content).await.map_err(failure)
+    });
+    at_once(puts, AT_ONCE).await?;
+    // The last, so that whoever finds it finds the others.
     let content = serde_json::to_vec_pretty(&without_folder(run)).unwrap_or_default();
     runs.put(&format!("{}/{RECORD}", run.run), content).await.map_err(failure)?;
     let execution = runs.start(&run.run, &version).await.map_err(failure)?;
@@ -263,25 +270,50 @@ pub(crate) fn line_of(progress: &contract::Progress) -> String {
 /// Reads the models and all documents of a run; tensors of batches and rounds stay where they are.
 async fn download(runs: &Runs<'_>, record: &Record, run: &str) -> Result<(), Failure> {
     let models = [keys::initial_model(run), keys::trained_model(run), keys::torchscript(run)];
+    let mut wanted = Vec::new();
     for key in runs.keys(run).await.map_err(failure)? {
         let Some(below) = key.strip_prefix(&format!("{run}/")) else { continue };
         // Keys are made by functions, and paths of them must not lead out of the record.
         if below.split('/').any(|part| part.is_empty() || part.starts_with('.')) {
             continue;
         }
-        let wanted = key.ends_with(".json")
+        let is_wanted = key.ends_with(".json")
             || models.contains(&key)
             || below.starts_with("bundle/")
             || FAULTS.contains(&below);
         // What is here already never changes there; and the record is this computer's own.
-        if !wanted || below == RECORD || record.folder.join(below).is_file() {
-            continue;
-        }
-        if let Some(content) = runs.get(&key).await.map_err(failure)? {
-            record.replace(below, &content)?;
+        if is_wanted && below != RECORD && !record.folder.join(below).is_file() {
+            wanted.push((below.to_owned(), key));
         }
     }
-    Ok(())
+    let (models, documents): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(_, key)| models.contains(key));
+    read(runs, record, documents, AT_ONCE).await?;
+    // Each is held in memory whole.
+    read(runs, record, models, 1).await
+}
+
+/// Reads objects into the record, so many at once; those that are gone by now are left out.
+async fn read(
+    runs: &Runs<'_>,
+    record: &Record,
+    objects: Vec<(String, String)>,
+    most: usize,
+) -> Result<(), Failure> {
+    let reads = objects.into_iter().map(|(name, key)| async move {
+        match runs.get(&key).await.map_err(failure)? {
+            Some(content) => record.replace(&name, &content),
+            None => Ok(()),
+        }
+    });
+    at_once(reads, most).await
+}
+
+/// Does what is to be done, so much of it at once, until something fails.
+async fn at_once(
+    work: impl Iterator<Item = impl Future<Output = Result<(), Failure>>>,
+    most: usize,
+) -> Result<(), Failure> {
+    futures::stream::iter(work).buffered(most).try_collect().await
 }
 
 /// Reads the replicas of the last round that came to its end: whether they are the same is asked of every rerun.
@@ -292,15 +324,9 @@ async fn download_replicas(runs: &Runs<'_>, record: &Record, run: &str) -> Resul
     let Some(RoundMetrics { round, view, .. }) = last else { return Ok(()) };
     let training: Training = read_json(&record.folder.join("bundle/training.json"))?;
     let replicas = (1..=training.peers).map(|peer| keys::in_view(keys::replica(run, round, peer), view));
-    for key in replicas.chain([keys::server_replica(run, round)]) {
-        let name = below(run, key.clone());
-        if !record.folder.join(&name).is_file()
-            && let Some(content) = runs.get(&key).await.map_err(failure)?
-        {
-            record.replace(&name, &content)?;
-        }
-    }
-    Ok(())
+    let all = replicas.chain([keys::server_replica(run, round)]).map(|key| (below(run, key.clone()), key));
+    let missing = all.filter(|(name, _)| !record.folder.join(name).is_file()).collect();
+    read(runs, record, missing, REPLICAS_AT_ONCE).await
 }
 
 /// Writes `history.jsonl` and `metrics.jsonl`, and counts what the history tells.

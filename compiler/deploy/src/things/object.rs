@@ -89,6 +89,11 @@ impl Upload {
         }
     }
 
+    /// Whether it goes in one request, for which it is held in memory whole.
+    pub(crate) const fn goes_at_once(&self) -> bool {
+        self.bytes <= PART
+    }
+
     /// What S3 tells of the object.
     fn checksum(&self) -> String {
         match self.parts.as_slice() {
@@ -233,10 +238,10 @@ impl Bucket<'_> {
         watch: &dyn Watch,
     ) -> Result<(), Error> {
         let over = Over::of(seen);
-        let ended = if upload.bytes > PART {
-            self.in_parts(upload, over, watch).await
-        } else {
+        let ended = if upload.goes_at_once() {
             self.at_once(upload, over, watch).await
+        } else {
+            self.in_parts(upload, over, watch).await
         };
         match ended {
             Err(Error::Api(error)) if is_met(&error) => match self.look(&upload.key).await? {
