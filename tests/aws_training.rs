@@ -7,10 +7,25 @@
     reason = "tests start processes, read files and fail by panicking"
 )]
 
+use serde_json::Value;
 use std::collections::BTreeSet;
 use stepgrad_tests::cloud::{Project, steps};
 use stepgrad_tests::ministack::Ministack;
 use stepgrad_tests::stepgrad;
+
+/// The lines about rounds, without the time that is left.
+fn rounds(said: &str, all: &Value) -> Vec<String> {
+    let lines = said.lines().filter(|line| line.starts_with("round "));
+    let lines = lines.map(|line| match line.split_once(" invocations") {
+        Some((line, _)) => format!("{line} invocations"),
+        None => line.to_owned(),
+    });
+    let lines: Vec<String> = lines.collect();
+    for (line, round) in lines.iter().zip(1..) {
+        assert!(line.starts_with(&format!("round {round}/{all} · ")), "{line}");
+    }
+    lines
+}
 
 #[test]
 fn a_training_on_aws_ends_in_the_bytes_of_one_here_and_leaves_nothing() {
@@ -67,8 +82,16 @@ fn a_training_on_aws_ends_in_the_bytes_of_one_here_and_leaves_nothing() {
     assert!(changes.iter().all(|(action, ..)| action == "change"), "{changed}");
     let deployed = project.run(&url, &["deploy", memory[0], memory[1]]).exits(0).json();
     assert_eq!(steps(&deployed), changes);
-    let more = project.run(&url, &["run", "--on", "aws", memory[0], memory[1]]).exits(0).json();
-    assert_eq!(more["weights_sha256"], here["weights_sha256"]);
+    // Whoever follows it sees every round, as of a run here.
+    let more = project.shown(&url, &["run", "--on", "aws", memory[0], memory[1]]).exits(0);
+    let like = stepgrad(project.folder.path(), &["run", "train.yaml"]).exits(0);
+    let seen = rounds(&more.stderr, &here["rounds"]);
+    assert_eq!(seen, rounds(&like.stderr, &here["rounds"]), "{}", more.stderr);
+    let all = here["rounds"].as_u64().unwrap();
+    assert_eq!(seen.len() as u64, all, "{}", more.stderr);
+    assert!(seen[1].contains(" · epochs ") && seen[1].ends_with(" invocations"), "{seen:?}");
+    let weights = here["weights_sha256"].as_str().unwrap();
+    assert!(more.stdout.contains(weights.get(..12).unwrap()), "{}", more.stdout);
 
     let gone = project.run(&url, &["destroy", "-y"]).exits(0).json();
     assert_eq!(gone["runs"], 2);
