@@ -89,8 +89,16 @@ fn runs_are_listed_read_elsewhere_and_stopped() {
         let second = runs.find(|run| run["status"] == "RUNNING")?["run"].as_str().unwrap().to_owned();
         (going_on(&server) >= 3).then_some(second)
     });
-    let status = project.run(&url, &["status", &second]).exits(0).json();
-    assert_eq!(status["status"], "RUNNING");
+    // On another computer it is watched from where it stands: what was done is one line, and every round after that is one.
+    let (there, run) = (url.clone(), second.clone());
+    let watched = std::thread::spawn(move || {
+        elsewhere.shown(&there, &["status", &run, "--watch", "--spec", "train.yaml"])
+    });
+    let ended = wait_for("rounds that have ended", || {
+        let status = project.run(&url, &["status", &second]).exits(0).json();
+        assert_eq!(status["status"], "RUNNING");
+        status["round"].as_u64().filter(|round| *round >= 3)
+    });
     // A deployment that would take something from it is none: a role's rights are not versioned.
     let other = ["deploy", "--set", "training.optimizer.sgd.momentum=0"];
     let refused = project.run(&url, &other).exits(5);
@@ -104,6 +112,11 @@ fn runs_are_listed_read_elsewhere_and_stopped() {
     let followed = end(follower).exits(4).json();
     assert_eq!((&followed["run"], &followed["status"]), (&second.as_str().into(), &"ABORTED".into()));
     assert_eq!(going_on(&server), 0, "what it has started is stopped with it");
+    let watched = watched.join().unwrap().exits(4).stderr;
+    let rounds = watched.lines().filter_map(|line| line.strip_prefix("round ")?.split_once('/'));
+    let rounds: Vec<u64> = rounds.map(|(round, _)| round.parse().unwrap()).collect();
+    assert!(rounds.windows(2).all(|two| two[1] == two[0] + 1), "{watched}");
+    assert!(rounds.last() >= Some(&ended), "{ended}: {watched}");
     let again = project.run(&url, &["stop", &second]).exits(2);
     assert!(again.stdout.contains("has ended already: ABORTED"), "{}", again.stdout);
 
