@@ -5,6 +5,7 @@ mod files;
 mod following;
 mod known;
 mod logs;
+mod objects;
 mod quotas;
 mod show;
 mod told;
@@ -23,7 +24,6 @@ use crate::local::read_json;
 use crate::output::Format;
 use crate::project::{Loaded, SpecArgs};
 use crate::record::Run;
-use futures::{StreamExt, TryStreamExt};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -180,7 +180,7 @@ async fn has_data(runs: &Runs<'_>, training: &Training, root: &Path) -> Result<(
         Err(deploy_first(&format!("{path} is not on AWS as it is here")))
     });
     // In order: of several that are not there, the first is named.
-    futures::stream::iter(looks.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await
+    objects::at_once(looks, AT_ONCE).await
 }
 
 /// The version of the state machine with which a run whose record is in `folder` can be repeated: the one that it was started
