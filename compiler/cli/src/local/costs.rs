@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "reads and writes the record")]
 
 use crate::failure::Failure;
-use crate::record::Record;
+use crate::record::{Totals, keep_file};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -47,7 +47,11 @@ impl Books {
 
 /// The costs of all rounds so far.
 #[derive(Debug, Default)]
-pub(super) struct Costs(Mutex<Books>);
+pub(super) struct Costs {
+    books: Mutex<Books>,
+    /// Held by whoever writes the file.
+    writing: Mutex<()>,
+}
 
 /// The rounds of a record's file; those of a torn last line are left out.
 pub(crate) fn read(folder: &Path) -> Vec<RoundCosts> {
@@ -59,11 +63,20 @@ impl Costs {
     /// Goes on from what earlier processes spent.
     pub(super) fn of(folder: &Path) -> Self {
         let rounds = read(folder).into_iter().map(|costs| (costs.round, costs)).collect();
-        Self(Mutex::new(Books { rounds, ..Books::default() }))
+        Self { books: Mutex::new(Books { rounds, ..Books::default() }), writing: Mutex::default() }
+    }
+
+    /// Brings totals that were kept a little earlier, by a process that was killed, up to what it has spent.
+    pub(super) fn complete(&self, totals: &mut Totals) {
+        let books = self.books();
+        let sum = |of: fn(&RoundCosts) -> u64| books.rounds.values().map(of).fold(0, u64::saturating_add);
+        totals.gb_seconds = totals.gb_seconds.max(books.rounds.values().map(|costs| costs.gb_seconds).sum());
+        totals.bytes_read = totals.bytes_read.max(sum(|costs| costs.bytes_read));
+        totals.bytes_written = totals.bytes_written.max(sum(|costs| costs.bytes_written));
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A call of the round is made.
@@ -103,10 +116,11 @@ impl Costs {
         costs.bytes_written += call.traffic.bytes_written;
     }
 
-    /// Writes the file anew.
-    pub(super) fn keep(&self, record: &Record) -> Result<(), Failure> {
+    /// Writes the file of the record in `folder` anew.
+    pub(super) fn keep(&self, folder: &Path) -> Result<(), Failure> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let rounds = self.books().rounds.clone();
-        record.keep_file(FILE, text(rounds.values()).as_bytes())
+        keep_file(folder, FILE, text(rounds.values()).as_bytes())
     }
 }
 
@@ -123,7 +137,7 @@ pub(crate) fn text<'a>(rounds: impl Iterator<Item = &'a RoundCosts>) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Costs, read};
-    use crate::record::Record;
+    use crate::record::{Record, Totals};
     use stepgrad_contract::call_log::CallLog;
 
     #[test]
@@ -135,7 +149,10 @@ mod tests {
             costs.called(3);
             let line = r#"{"kind":"call","function":"gradient","request_id":"i","round":3,"objects_read":1,"bytes_read":10,"objects_written":1,"bytes_written":5}"#;
             costs.moved(&CallLog::from_line(line).unwrap());
-            costs.keep(&record).unwrap();
+            costs.keep(&record.folder).unwrap();
+            let mut totals = Totals { bytes_read: 3, bytes_written: 100, ..Totals::default() };
+            costs.complete(&mut totals);
+            assert_eq!((totals.bytes_read, totals.bytes_written), (10 * expected, 100));
             let rounds = read(&record.folder);
             assert_eq!(rounds.len(), 1);
             assert_eq!(

@@ -29,6 +29,24 @@ pub(super) struct Journal {
     events: u64,
     /// The events after which the engine ends, each with what is told then.
     deaths: BTreeMap<u64, Fired>,
+    last_words: LastWords,
+}
+
+/// Done before the engine ends by a fault: what is only kept now and then must not be missing for it.
+type LastWords = Box<dyn Fn() -> Result<(), Failure> + Send>;
+
+/// How a history is opened.
+pub(super) struct Opening<'a> {
+    /// What goes wrong in the run.
+    pub(super) plan: Option<&'a Plan>,
+    /// Where it is shown.
+    pub(super) progress: Arc<Progress>,
+    /// When this process began.
+    pub(super) start: Instant,
+    /// Whether another one began the run.
+    pub(super) resumed: bool,
+    /// Done before the engine ends by a fault.
+    pub(super) last_words: LastWords,
 }
 
 impl Journal {
@@ -37,11 +55,9 @@ impl Journal {
         runs: &Path,
         run: &str,
         training: &Training,
-        plan: Option<&Plan>,
-        progress: Arc<Progress>,
-        start: Instant,
-        resumed: bool,
+        opening: Opening<'_>,
     ) -> Result<(Self, Option<Recorded>), Failure> {
+        let Opening { plan, progress, start, resumed, last_words } = opening;
         let path = runs.join(run).join("history.jsonl");
         let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Internal, error.to_string());
         let watch = Watch::new(runs, run, training.clone(), progress)?;
@@ -49,7 +65,7 @@ impl Journal {
         let journal = |file: HistoryFile, watch| {
             let file = Arc::new(Mutex::new(file));
             let firings = Arc::new(Firings::new(Arc::clone(&file)));
-            Self { file, watch, start, firings, events: 0, deaths }
+            Self { file, watch, start, firings, events: 0, deaths, last_words }
         };
         // A command that was killed before its first event has no history yet.
         if !(resumed && path.exists()) {
@@ -97,6 +113,7 @@ impl HistorySink for Journal {
             if let Some(fired) = self.deaths.remove(&self.events) {
                 self.flush()?;
                 self.firings.fired(&fired);
+                (self.last_words)().map_err(|failure| io::Error::other(failure.message))?;
                 kill(Pid::this(), Signal::SIGKILL)?;
             }
         }

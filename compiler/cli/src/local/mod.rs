@@ -22,7 +22,7 @@ use chrono::{DateTime, Utc};
 use costs::Costs;
 use firings::Firings;
 use interrupts::Interrupts;
-use journal::Journal;
+use journal::{Journal, Opening};
 use logs::Logs;
 use meter::Meter;
 use serde_json::json;
@@ -109,10 +109,14 @@ async fn carry_out(job: Job) -> Result<Run, Failure> {
     let at_work = functions::concurrency(index.max_concurrency, concurrency);
     let plan = plan(&runs, &run.run, &training)?;
     let progress = Arc::new(Progress::new(quiet));
-    let (journal, recover) =
-        Journal::open(&runs, &run.run, &training, plan.as_ref(), Arc::clone(&progress), start, resumed)?;
-    let (counts, firings) = (journal.counts(), journal.firings());
     let costs = Arc::new(Costs::of(&folder));
+    costs.complete(&mut run.totals);
+    let (kept, of_run) = (Arc::clone(&costs), folder.clone());
+    let last_words = Box::new(move || kept.keep(&of_run));
+    let opening =
+        Opening { plan: plan.as_ref(), progress: Arc::clone(&progress), start, resumed, last_words };
+    let (journal, recover) = Journal::open(&runs, &run.run, &training, opening)?;
+    let (counts, firings) = (journal.counts(), journal.firings());
     let observed = Shared::default();
     let logs = logs(&folder, Arc::clone(&costs), Arc::clone(&firings))?;
     let keys = functions::keys(&training)?;
@@ -177,7 +181,7 @@ async fn carry_out(job: Job) -> Result<Run, Failure> {
 
     run.totals = tally.totals();
     run.fired = firings.counts();
-    tally.costs.keep(&record)?;
+    tally.costs.keep(&record.folder)?;
     match ended {
         Ok(result) => {
             run.finished = Some(now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
@@ -203,7 +207,7 @@ async fn keep_totals(record: &Record, run: &mut Run, tally: &Tally) -> Failure {
     loop {
         tick.tick().await;
         run.totals = tally.totals();
-        if let Err(failure) = record.keep(run).and_then(|()| tally.costs.keep(record)) {
+        if let Err(failure) = record.keep(run).and_then(|()| tally.costs.keep(&record.folder)) {
             return failure;
         }
     }

@@ -232,6 +232,14 @@ pub(crate) fn below(run: &str, key: String) -> String {
     key.strip_prefix(&format!("{run}/")).map(str::to_owned).unwrap_or(key)
 }
 
+/// Writes a file of the record in `folder` while its run goes on: whole or not at all, but not waiting for the disk.
+pub(crate) fn keep_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+    let path = folder.join(name);
+    let partial = folder.join(format!("{name}.partial"));
+    let written = std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, &path));
+    written.map_err(|error| Failure::file("write", &path, &error))
+}
+
 /// A run's folder, held by this process.
 #[derive(Debug)]
 pub(crate) struct Record {
@@ -279,15 +287,7 @@ impl Record {
 
     /// Writes `run.json` while the run goes on: whole or not at all, but not waiting for the disk.
     pub(crate) fn keep(&self, run: &Run) -> Result<(), Failure> {
-        self.keep_file("run.json", &serde_json::to_vec_pretty(run).unwrap_or_default())
-    }
-
-    /// Writes a file while the run goes on: whole or not at all, but not waiting for the disk.
-    pub(crate) fn keep_file(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-        let path = self.folder.join(name);
-        let partial = self.folder.join(format!("{name}.partial"));
-        let written = std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, &path));
-        written.map_err(|error| Failure::file("write", &path, &error))
+        keep_file(&self.folder, "run.json", &serde_json::to_vec_pretty(run).unwrap_or_default())
     }
 
     /// Writes a file of the record, whole or not at all.
