@@ -182,6 +182,12 @@ fn fis_gets_what_it_can_do_and_the_rest_is_named() {
     let template: Value =
         serde_json::from_slice(&std::fs::read(out.join("fis/experiment.json")).unwrap()).unwrap();
     assert_eq!(template["actions"]["late"]["actionId"], "aws:lambda:invocation-add-delay");
+    // What FIS cannot bring about, nothing can wait for.
+    let text = "version: 1\nfaults:\n  - {id: dead, at: {peer: 4, rounds: 2..3}, outage: {}}\n  - {id: late, start_after: dead, invocation_delay: {ms: 900}}\n";
+    std::fs::write(&late, text).unwrap();
+    compile(&spec, &out, &["--to", "fis", "--faults", late.to_str().unwrap()]);
+    let readme = std::fs::read_to_string(out.join("fis/README.md")).unwrap();
+    assert!(readme.contains("it starts at once, for FIS cannot bring `dead` about"), "{readme}");
     let refused = stepgrad(&root(), &["compile", spec.to_str().unwrap(), "--to", "fis"]).exits(2);
     assert!(refused.stderr.contains("--faults"), "{}", refused.stderr);
 }

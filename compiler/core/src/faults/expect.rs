@@ -53,17 +53,11 @@ pub enum RunStatus {
     Failed,
     /// It took too long.
     TimedOut,
-    /// By the user.
-    Aborted,
 }
 
 impl RunStatus {
-    pub(super) const ALL: [(&'static str, Self); 4] = [
-        ("SUCCEEDED", Self::Succeeded),
-        ("FAILED", Self::Failed),
-        ("TIMED_OUT", Self::TimedOut),
-        ("ABORTED", Self::Aborted),
-    ];
+    pub(super) const ALL: [(&'static str, Self); 3] =
+        [("SUCCEEDED", Self::Succeeded), ("FAILED", Self::Failed), ("TIMED_OUT", Self::TimedOut)];
 
     /// As Step Functions writes it.
     #[must_use]

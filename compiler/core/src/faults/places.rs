@@ -83,6 +83,7 @@ pub(super) fn check(entry: &Entry, cx: &mut Findings) {
             cx.report(finding(message, &place, act).hint(hint));
         }
     }
+    windows(entry, act, cx);
     functions(entry, cx);
     if act.acts() == Where::Gradient {
         gradients(entry, act, cx);
@@ -93,6 +94,29 @@ pub(super) fn check(entry: &Entry, cx: &mut Findings) {
 
 fn finding(message: String, place: &Place, act: &Act) -> Diagnostic {
     Diagnostic::error(Code::FaultPlace, message).at(place, format!("not a coordinate of `{}`", act.name()))
+}
+
+/// Whether what is to start after another fault has rounds at all.
+fn windows(entry: &Entry, act: &Act, cx: &mut Findings) {
+    let Some(after) = &entry.start_after else { return };
+    if act.acts() == Where::Workflow {
+        cx.report(
+            Diagnostic::error(Code::FaultPlace, format!("`{}` has no `start_after`", act.name()))
+                .at(&after.place(), "its place is given by events, not by rounds")
+                .hint("remove it, and give the events that come after that fault"),
+        );
+    } else if let Some(functions) = &entry.at.function
+        && !functions.value.is_empty()
+        && !functions.value.iter().any(|function| has(*function, "round"))
+    {
+        let names = one_of(functions.value.iter().map(|function| function.name()));
+        cx.report(
+            Diagnostic::error(Code::FaultPlace, format!("{names} is called before the first round"))
+                .at(&after.place(), "can never come after it")
+                .also(&functions.place(), "this function")
+                .hint("remove `start_after`"),
+        );
+    }
 }
 
 /// Whether some function that is asked for has the coordinates that are asked for.

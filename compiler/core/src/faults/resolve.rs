@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use stepgrad_contract::counted::counted;
 use stepgrad_contract::digest::sha256;
 use stepgrad_contract::faults::{
-    self, Action, Fault, ObjectKind, Operation, Plan, Range, Set, Target, Where,
+    self, Action, Fault, Lie, ObjectKind, Operation, Plan, Range, Set, Target, Where,
 };
 use stepgrad_contract::manifest::Manifest;
 use stepgrad_contract::schedule::Schedule;
@@ -172,13 +172,13 @@ struct Draw<'a> {
 }
 
 impl Draw<'_> {
-    /// The numbers of a coordinate, of those from its first to `last`; drawn ones from those to `drawn_to`.
+    /// The numbers of a coordinate, of those from its first to `last`; drawn ones from those that `drawn` begins and ends with.
     fn numbers(
         &mut self,
         id: &str,
         which: &Numbers,
         wanted: &Spanned<Wanted>,
-        drawn_to: u32,
+        drawn: (u32, u32),
         last: u32,
     ) -> Set {
         match &wanted.value {
@@ -201,26 +201,36 @@ impl Draw<'_> {
                 }
                 Set::new(ranges.iter().map(|range| Range { last: range.last.min(last), ..*range }))
             }
-            Wanted::Drawn(share) => self.drawn(id, which, *share, &wanted.place(), drawn_to),
+            Wanted::Drawn(share) => self.drawn(id, which, *share, &wanted.place(), drawn),
         }
     }
 
     /// The first of all numbers in an order that only the seed, the fault and the coordinate decide.
-    fn drawn(&mut self, id: &str, which: &Numbers, share: Share, place: &Place, last: u32) -> Set {
-        let all = (last + 1).saturating_sub(which.first);
+    fn drawn(
+        &mut self,
+        id: &str,
+        which: &Numbers,
+        share: Share,
+        place: &Place,
+        (first, last): (u32, u32),
+    ) -> Set {
+        let all = last.saturating_add(1).saturating_sub(first);
         let count = share.of(all);
         if count == 0 || count > all {
             let message = match share {
                 Share::Minority => format!("{all} have no minority"),
                 _ => format!("{} cannot be drawn from {all}", share.text()),
             };
-            self.cx.report(
-                Diagnostic::error(Code::FaultBeyond, message)
-                    .at(place, format!("the run has the {}s {} to {last}", which.key, which.first)),
-            );
+            self.cx.report(Diagnostic::error(Code::FaultBeyond, message).at(
+                place,
+                match all {
+                    0 => format!("no {} is left", which.key),
+                    _ => format!("there are the {} {first} to {last}", which.plural),
+                },
+            ));
             return Set::default();
         }
-        let mut numbers: Vec<(String, u32)> = (which.first..=last)
+        let mut numbers: Vec<(String, u32)> = (first..=last)
             .map(|number| (sha256(format!("{}/{id}/{}/{number}", self.seed, which.key).as_bytes()), number))
             .collect();
         numbers.sort_unstable();
@@ -231,11 +241,21 @@ impl Draw<'_> {
     fn window(&mut self, entry: &Entry, after: Option<(&Spanned<String>, Option<Set>)>) -> Option<Set> {
         let universe = self.universe;
         let (id, at) = (&entry.id.value, &entry.at);
+        let end = after.as_ref().and_then(|(_, before)| before.as_ref().and_then(Set::last));
         let own = match (&at.round, &at.epoch) {
-            (Some(rounds), _) => Some(self.numbers(id, &ROUND, rounds, universe.rounds, universe.last_round)),
+            (Some(rounds), _) => {
+                let from = end.map_or(ROUND.first, |end| end.saturating_add(1));
+                Some(self.numbers(id, &ROUND, rounds, (from, universe.rounds), universe.last_round))
+            }
             (None, Some(epochs)) => {
                 let done = universe.schedule.epochs_after(universe.rounds).max(1);
-                let epochs = self.numbers(id, &EPOCH, epochs, done, universe.epochs);
+                let begun = |end: u32| (universe.schedule.epochs_after(end), end);
+                let from = end.map(begun).map_or(EPOCH.first, |(whole, end)| {
+                    let next = whole.saturating_add(1);
+                    // One that has begun by then is not drawn: it would lose its first rounds.
+                    if universe.schedule.rounds_of(next).0 > end { next } else { next.saturating_add(1) }
+                });
+                let epochs = self.numbers(id, &EPOCH, epochs, (from, done), universe.epochs);
                 let rounds = |epoch: u32| {
                     let (first, last) = universe.schedule.rounds_of(epoch);
                     Range { first, last }
@@ -257,8 +277,10 @@ impl Draw<'_> {
         };
         let first = end.saturating_add(1);
         let all = Set::new([Range { first: 1, last: universe.last_round }]);
+        // That nothing could be drawn is said already.
+        let is_said = own.as_ref().is_some_and(|own| own.first().is_none());
         let window = own.unwrap_or(all).from(first);
-        if window.first().is_none() {
+        if window.first().is_none() && !is_said {
             let message =
                 format!("no round is left for `{id}` after round {end}, in which `{}` ends", name.value);
             self.cx.report(complain(message));
@@ -270,7 +292,7 @@ impl Draw<'_> {
         let universe = self.universe;
         let (id, at) = (&entry.id.value, &entry.at);
         let mut numbers = |which: &Numbers, wanted: &Option<Spanned<Wanted>>, last: u32| {
-            wanted.as_ref().map(|wanted| self.numbers(id, which, wanted, last, last))
+            wanted.as_ref().map(|wanted| self.numbers(id, which, wanted, (which.first, last), last))
         };
         Target {
             function: at.function.as_ref().map(|functions| functions.value.clone()),
@@ -291,7 +313,8 @@ impl Draw<'_> {
                 let which = Numbers { key: "event", plural: "events", first: 1, doc: "" };
                 let events = Spanned::read(events.clone(), &entry.act.place());
                 let last = self.universe.events;
-                Action::KillEngine { events: self.numbers(&entry.id.value, &which, &events, last, last) }
+                let drawn = (which.first, last);
+                Action::KillEngine { events: self.numbers(&entry.id.value, &which, &events, drawn, last) }
             }
         }
     }
@@ -311,6 +334,27 @@ impl Draw<'_> {
                 );
                 return;
             }
+        }
+        let asked = |function: &&Function| {
+            universe.calls(**function)
+                && fault.at.function.as_ref().is_none_or(|functions| functions.contains(function))
+        };
+        for (key, place) in entry.at.given() {
+            if fault.action.acts() == Where::Workflow
+                || Function::ALL.iter().filter(asked).any(|function| super::places::has(*function, key))
+            {
+                continue;
+            }
+            let with = Function::ALL.iter().filter(|function| super::places::has(**function, key));
+            let with = one_of(with.map(|function| function.name()));
+            self.cx.report(
+                Diagnostic::error(
+                    Code::FaultNever,
+                    format!("no call that this fault is about has a `{key}` in this training"),
+                )
+                .at(&place, "can never match")
+                .hint(format!("a `{key}` have the calls of {with}")),
+            );
         }
         match &fault.action {
             Action::Partition { .. } if !universe.calls(Function::Synchronise) => self.cx.report(
@@ -424,7 +468,10 @@ fn covers(earlier: &Fault, fault: &Fault) -> bool {
     if place != fault.action.acts() || place == Where::Workflow {
         return false;
     }
-    if place == Where::Gradient && earlier.lie() != fault.lie() {
+    let lies = [Lie::Labels, Lie::Batch, Lie::Published];
+    if place == Where::Gradient
+        && lies.into_iter().any(|lie| fault.lies_about(lie) && !earlier.lies_about(lie))
+    {
         return false;
     }
     // These leave some calls to the faults after them, or act on other peers.
@@ -433,7 +480,8 @@ fn covers(earlier: &Fault, fault: &Fault) -> bool {
         Action::Throttle { percent: Some(_), .. }
             | Action::Throttle { above: Some(_), .. }
             | Action::Partition { .. }
-    ) || matches!(fault.action, Action::Partition { .. })
+            | Action::Join {}
+    ) || matches!(fault.action, Action::Partition { .. } | Action::Join {})
     {
         return false;
     }

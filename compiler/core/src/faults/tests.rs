@@ -18,9 +18,13 @@ pub(super) fn universe() -> Universe {
 }
 
 fn universe_of(topology: &str) -> Universe {
+    universe_with(topology, "gradient_averaging")
+}
+
+fn universe_with(topology: &str, algorithm: &str) -> Universe {
     let spec = format!(
         "version: 1\nname: small\ndata: {{source: data, format: idx}}\nmodel: {{architecture: mlp}}\n\
-        training: {{epochs: 2, optimizer: {{sgd: {{learning_rate: 0.1}}}}}}\n\
+        training: {{algorithm: {algorithm}, epochs: 2, optimizer: {{sgd: {{learning_rate: 0.1}}}}}}\n\
         topology: {{kind: {topology}, peers: 4}}\nexchange: {{every: {{batches: 3}}}}\n"
     );
     let (spec, _) = crate::spec::parse(&Source { name: "t", text: &spec }, &[]).unwrap();
@@ -137,6 +141,32 @@ fn coordinates_become_sets() {
     assert_eq!(leave.faults[0].at.round, Some(Set::of([2, 3, 4])), "who has left does not come back");
 }
 
+#[test]
+fn rounds_are_drawn_from_those_that_are_left() {
+    let text = |share: &str| {
+        format!(
+            "version: 1\nfaults:\n  - {{id: a, at: {{rounds: 1..2}}, kill: {{}}}}\n  - {{id: b, start_after: a, at: {{{share}}}, exit: {{}}}}\n"
+        )
+    };
+    for share in ["rounds: {count: 2}", "rounds: all", "epochs: one"] {
+        let (_, plan, findings) = read(&text(share)).unwrap();
+        assert_eq!((plan.faults[1].at.round.clone(), findings), (Some(Set::of([3, 4])), vec![]), "{share}");
+    }
+    assert_eq!(found(&text("rounds: {count: 3}")), [(Code::FaultBeyond, 4)]);
+}
+
+#[test]
+fn a_batch_where_no_call_has_one_could_never_match() {
+    let universe = universe_with("peer_to_peer", "model_averaging");
+    for fault in ["at: {peer: 2, batch: 1}\nsign_flip: {}", "at: {peer: 1, batch: 1}\nkill: {}"] {
+        let text = one(fault);
+        let (file, _) = parse(&Source { name: "faults.yaml", text: &text }).unwrap();
+        let refused = resolve(&file, &universe, 7).unwrap_err();
+        assert_eq!(refused.iter().map(|finding| finding.code).collect::<Vec<_>>(), [Code::FaultNever]);
+        assert!(resolve(&file, &self::universe(), 7).is_ok());
+    }
+}
+
 /// Workers of a server read nothing of one another.
 #[test]
 fn a_partition_of_workers_could_never_fire() {
@@ -225,6 +255,13 @@ fn every_mistake_is_shown_at_its_line() {
     assert_eq!(found("version: 1\nfaults: []\nexpect: {fired: {y: 1}}\n"), [(Expectation, 3)]);
     let after = "version: 1\nfaults:\n  - id: a\n    kill: {}\n  - id: b\n    start_after: a\n    exit: {}\n";
     assert_eq!(found(after), [(FaultOrder, 6)], "the first one has no last round");
+    for after in ["kill_engine: {event: 9}", "at: {function: prepare}, exit: {}"] {
+        let text = format!(
+            "version: 1\nfaults:\n  - {{id: a, at: {{round: 2}}, kill: {{}}}}\n  - {{id: b, start_after: a, {after}}}\n"
+        );
+        assert_eq!(found(&text), [(FaultPlace, 4)], "{after}");
+    }
+    assert_eq!(found("version: 1\nfaults: []\nexpect: {status: ABORTED}\n"), [(UnknownValue, 3)]);
     let all = "version: 1\nfaults:\n  - id: a\n    at: {peer: 9}\n    kill: {}\n  - id: a\n    at: {batch: 1}\n    outage: {}\n";
     assert_eq!(found(all).len(), 3, "all that the file alone tells, at once");
 }
@@ -351,6 +388,12 @@ fn a_covered_fault_is_warned_of_and_a_share_of_calls_covers_nothing() {
     assert_eq!(two("kill: {}", "cold_start: {}"), []);
     assert_eq!(two("throttle: {percent: 50}", "cold_start: {}"), []);
     assert_eq!(two("at: {peer: 1}, kill: {}", "exit: {}"), []);
+    assert_eq!(two("at: {peer: 4, rounds: 2..}, outage: {}", "at: {peer: 4, rounds: 2}, join: {}"), []);
+    assert_eq!(two("at: {peer: 4, rounds: 2..}, join: {}", "at: {peer: 4, rounds: 3}, outage: {}"), []);
+    // A list of functions lies about what each of them makes.
+    let both = "at: {peer: 3, function: [gradient, combine]}, sign_flip: {}";
+    assert_eq!(two(both, "at: {peer: 3, function: gradient}, nan: {}"), [(Code::FaultCovered, 4)]);
+    assert_eq!(two("at: {peer: 3}, sign_flip: {}", both), []);
 }
 
 proptest! {

@@ -80,19 +80,20 @@ impl Plan {
 }
 
 impl Fault {
-    /// What a fault of [`Where::Gradient`] changes. One that names a batch, or `gradient`, is about the gradient of a
-    /// batch; any other about what the peer publishes.
+    /// Whether a fault of [`Where::Gradient`] changes this. One that names a batch, or `gradient`, is about the gradient of a
+    /// batch; one that names no function, or another one, about what the peer publishes.
     #[must_use]
-    pub fn lie(&self) -> Lie {
-        let names_gradient = || {
-            self.at.function.as_ref().is_some_and(|functions| functions.contains(&crate::Function::Gradient))
+    pub fn lies_about(&self, lie: Lie) -> bool {
+        let names = |of_batches: bool| {
+            let of_batch = |function: &crate::Function| *function == crate::Function::Gradient;
+            let mut functions = self.at.function.iter().flatten();
+            functions.any(|function| of_batch(function) == of_batches)
         };
-        if matches!(self.action, Action::LabelFlip {}) {
-            Lie::Labels
-        } else if self.at.batch.is_some() || names_gradient() {
-            Lie::Batch
-        } else {
-            Lie::Published
+        match (&self.action, lie) {
+            (Action::LabelFlip {}, lie) => lie == Lie::Labels,
+            (_, Lie::Labels) => false,
+            (_, Lie::Batch) => names(true) || (self.at.function.is_none() && self.at.batch.is_some()),
+            (_, Lie::Published) => self.at.batch.is_none() && (self.at.function.is_none() || names(false)),
         }
     }
 }
@@ -137,7 +138,7 @@ impl Call {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fault, Plan};
+    use super::{Fault, Lie, Plan};
     use crate::Function;
     use crate::faults::{Action, Call, Object, ObjectKind, Operation, Set, Target, When, Where};
 
@@ -203,6 +204,24 @@ mod tests {
         assert!((150..250).contains(&drawn(&plan).len()), "{}", drawn(&plan).len());
         assert_eq!(drawn(&plan), drawn(&plan.clone()));
         assert_ne!(drawn(&plan), drawn(&Plan { seed: 2, ..plan }));
+    }
+
+    #[test]
+    fn who_lies_in_several_functions_lies_about_what_each_makes() {
+        let lies = |function: Option<Vec<Function>>, batch: Option<Set>, action: Action| {
+            let at = Target { function, batch, ..Target::default() };
+            let fault = Fault { id: "x".to_owned(), at, action };
+            [Lie::Labels, Lie::Batch, Lie::Published].map(|lie| fault.lies_about(lie))
+        };
+        use Function::{Combine, Gradient, Train};
+        assert_eq!(lies(None, None, Action::Nan {}), [false, false, true]);
+        assert_eq!(lies(None, Some(Set::of([1])), Action::Nan {}), [false, true, false]);
+        assert_eq!(lies(Some(vec![Gradient]), None, Action::Nan {}), [false, true, false]);
+        assert_eq!(lies(Some(vec![Gradient, Train]), None, Action::Nan {}), [false, true, true]);
+        assert_eq!(lies(Some(vec![Combine]), None, Action::Nan {}), [false, false, true]);
+        let of_batch = lies(Some(vec![Gradient, Combine]), Some(Set::of([1])), Action::Nan {});
+        assert_eq!(of_batch, [false, true, false]);
+        assert_eq!(lies(None, None, Action::LabelFlip {}), [true, false, false]);
     }
 
     #[test]

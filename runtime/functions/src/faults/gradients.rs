@@ -47,7 +47,7 @@ impl Faults {
 
     fn fault(&self, about: Lie) -> Option<&Fault> {
         self.plan.faults.iter().find(|fault| {
-            fault.action.acts() == Where::Gradient && fault.lie() == about && fault.at.matches(&self.maker)
+            fault.action.acts() == Where::Gradient && fault.lies_about(about) && fault.at.matches(&self.maker)
         })
     }
 

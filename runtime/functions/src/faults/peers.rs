@@ -1,7 +1,7 @@
 //! Faults of a peer: what is called in its name is not there.
 
 use super::{Faults, process};
-use stepgrad_contract::faults::{Action, Fault, Set, Where};
+use stepgrad_contract::faults::{Action, Fault, Set};
 use stepgrad_contract::{ErrorKind, FunctionError};
 
 impl Faults {
@@ -16,17 +16,19 @@ impl Faults {
             let message = format!("peer {peer} has not joined yet in round {round}");
             return Err(FunctionError::new(ErrorKind::PeerAbsent, message));
         }
-        match self.plan.first(Where::Peer, &self.call) {
+        // A partition keeps objects from the peer, and a peer that has joined is there: both leave the call to what comes after.
+        let mut faults = self.plan.faults.iter().filter(|fault| fault.at.matches(&self.call));
+        match faults.find(|fault| matches!(fault.action, Action::Outage {} | Action::Leave {})) {
             Some(fault) if matches!(fault.action, Action::Outage {}) => {
                 self.fire(fault, None);
                 process::kill()
             }
-            Some(fault) if matches!(fault.action, Action::Leave {}) => {
+            Some(fault) => {
                 self.fire(fault, None);
                 let message = format!("peer {peer} has left before round {round}");
                 Err(FunctionError::new(ErrorKind::PeerLeft, message))
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 

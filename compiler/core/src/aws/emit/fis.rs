@@ -62,9 +62,21 @@ impl Made {
 #[must_use]
 pub fn experiment(bundle: &Bundle, file: &FaultFile) -> Experiment {
     let (mut made, mut refused, mut findings) = (Vec::new(), Vec::new(), Vec::new());
-    for entry in &file.faults {
-        match make(bundle, entry) {
-            Ok(action) => {
+    let all: Vec<_> = file.faults.iter().map(|entry| (entry, make(bundle, entry))).collect();
+    let can: BTreeSet<&str> =
+        all.iter().filter(|(_, action)| action.is_ok()).map(|(entry, _)| entry.id.value.as_str()).collect();
+    let cannot = |entry: &Entry| {
+        let after = entry.start_after.as_ref().filter(|after| !can.contains(after.value.as_str()))?;
+        Some(format!(
+            "it starts at once, for FIS cannot bring `{}` about, after which it is to start",
+            after.value
+        ))
+    };
+    let waits: Vec<_> = all.iter().map(|(entry, _)| cannot(entry)).collect();
+    for ((entry, action), waits) in all.into_iter().zip(waits) {
+        match action {
+            Ok(mut action) => {
+                action.differs.extend(waits);
                 if !action.differs.is_empty() {
                     let message = format!("FIS brings `{}` about in its own way", entry.id.value);
                     let why = action.differs.join("; ");
