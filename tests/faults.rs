@@ -132,6 +132,83 @@ fn a_dead_peer_costs_one_call_a_round() {
     assert!(fired.iter().filter(|fired| fired["round"] == 2).count() >= 4, "every attempt of its batch");
 }
 
+/// Reruns with these faults, of which the file's expectations hold; gives what is told of the lost peers.
+fn lost_peers(folder: &Path, id: &str, text: &str) -> Vec<Value> {
+    write(folder, text);
+    let ended = stepgrad(folder, &["rerun", id, "--faults", "faults.yaml", "-o", "json"]);
+    assert_eq!(ended.code, Some(0), "{text}{}{}", ended.stdout, ended.stderr);
+    ended.json()["comparison"]["lost_peers"].as_array().unwrap().clone()
+}
+
+#[test]
+fn how_a_loss_went_is_told_whatever_else_goes_wrong() {
+    let (folder, id) = baseline();
+    let slow = lost_peers(
+        folder.path(),
+        &id,
+        "version: 1\nfaults:\n  - {id: slow, at: {peer: 4, function: gradient}, invocation_delay: {ms: 5}}\n  \
+         - {id: dead, at: {peer: 4, rounds: 4..5}, outage: {}}\n\
+         expect: {lost: {4: 4..5}, detected_within_rounds: 0, rejoined_within_rounds: 1}\n",
+    );
+    assert_eq!((&slow[0]["failed_round"], &slow[0]["healed_round"]), (&json!(4), &json!(5)));
+    let seconds = |lost: &Value, key: &str| lost[key].as_f64().unwrap();
+    assert!(seconds(&slow[0], "detect_seconds") > 0.0);
+    assert!(seconds(&slow[0], "exclude_seconds") >= seconds(&slow[0], "detect_seconds"), "{slow:?}");
+    assert_eq!(slow[0]["exclude_rounds"], 0);
+
+    // Others cannot read what it published: no call of its own fails.
+    let cut = lost_peers(
+        folder.path(),
+        &id,
+        "version: 1\nfaults:\n  - id: cut\n    at: {peers: [1, 2, 4], object: published, operation: get, owner: 3, round: 4}\n    \
+         unavailable: {}\nexpect: {lost: {3: 4}, detected_within_rounds: 0}\n",
+    );
+    assert!(seconds(&cut[0], "exclude_seconds") > 0.0, "{cut:?}");
+
+    // Who dies in the exchange is left out when that is over, and not when it was decided who takes part in it.
+    let late = lost_peers(
+        folder.path(),
+        &id,
+        "version: 1\nfaults:\n  - {id: dies, at: {function: synchronise, peer: 4, round: 3}, kill: {}}\nexpect: {lost: {4: 3}}\n",
+    );
+    assert!(seconds(&late[0], "detect_seconds") > 0.0, "{late:?}");
+    assert!(seconds(&late[0], "exclude_seconds") >= seconds(&late[0], "detect_seconds"), "{late:?}");
+
+    // Of a partition and an outage at once both come about.
+    let both = lost_peers(
+        folder.path(),
+        &id,
+        "version: 1\nfaults:\n  - {id: parted, at: {rounds: 2..4}, partition: {groups: [[1], [4]]}}\n  \
+         - {id: dead, at: {peer: 4, round: 3}, outage: {}}\nexpect: {fired: {parted: 1.., dead: 1..}}\n",
+    );
+    assert_eq!((both.len(), &both[0]["peer"]), (1, &json!(4)), "{both:?}");
+    assert_eq!((&both[0]["excluded_round"], &both[0]["last_lost_round"]), (&json!(2), &json!(4)));
+}
+
+#[test]
+fn an_engine_that_dies_takes_no_costs_with_it() {
+    let (folder, id) = baseline();
+    write(
+        folder.path(),
+        "version: 1\nfaults:\n  - {id: engine, kill_engine: {event: 400}}\nexpect: {same_weights_as: baseline}\n",
+    );
+    let told =
+        stepgrad(folder.path(), &["rerun", &id, "--faults", "faults.yaml", "-o", "json"]).exits(0).json();
+    let costs = |run: &Value| -> Vec<Value> {
+        let path = folder.path().join("runs").join(run.as_str().unwrap()).join("costs.jsonl");
+        let text = std::fs::read_to_string(path).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let (one, other) = (costs(&json!(id)), costs(&told["run"]));
+    assert_eq!(one.len(), other.len());
+    // What was at work when the engine died had told nothing yet; all else is counted, however short before that.
+    let differ = |(one, other): &(&Value, &Value)| {
+        ["calls", "bytes_written"].into_iter().any(|key| one[key] != other[key])
+    };
+    let differing: Vec<_> = one.iter().zip(&other).filter(differ).collect();
+    assert!(differing.len() <= 1, "{differing:?}");
+}
+
 #[test]
 fn a_wrong_fault_file_is_refused_at_its_lines_and_leaves_no_record() {
     let (folder, id) = baseline();

@@ -4,6 +4,7 @@ use super::Told;
 use std::collections::BTreeMap;
 use stepgrad_compiler::faults::LostPeer;
 use stepgrad_contract::events::RoundMetrics;
+use stepgrad_contract::faults::{Fired as Firing, ObjectKind, Where};
 
 /// Every loss of a peer, by peer and round.
 pub(super) fn of(told: &Told) -> Vec<LostPeer> {
@@ -36,10 +37,21 @@ fn absent(metrics: &RoundMetrics) -> impl Iterator<Item = u32> {
 
 /// The loss of `peer` from round `first` to round `last`, where the one before ended with round `before`.
 fn loss(told: &Told, peer: u32, before: u32, first: u32, last: u32) -> LostPeer {
-    let decided = |round: u32| told.rounds.get(&round).and_then(|round| round.decided);
-    let of_peer = told.firings.iter().filter(|(_, fired)| fired.peer == Some(peer));
-    let faults = of_peer.filter_map(|(time, fired)| Some((fired.round?, *time))).collect();
-    let (start, end) = around(faults, before, first, last);
+    let faults = told.firings.iter().filter(|(_, fired)| concerns(fired, peer));
+    let faults = faults.filter_map(|(time, fired)| Some((weight(told, fired), (fired.round?, *time))));
+    let (start, end) = around(heaviest(faults.collect(), first), before, first, last);
+    let of_first = told.rounds.get(&first);
+    let noticed = of_first.and_then(|round| round.noticed.get(&peer).copied());
+    // Who takes part is decided when the work is done. Who is lost after that is left out when the round is evaluated.
+    let excluded = of_first.and_then(|round| {
+        let decided = round.decided?;
+        let last = noticed.or(start.filter(|start| start.0 == first).map(|start| start.1));
+        if last.is_some_and(|last| last > decided) {
+            round.evaluated.or(round.decided)
+        } else {
+            Some(decided)
+        }
+    });
     let rejoined = told
         .rounds
         .range(last + 1..)
@@ -47,10 +59,8 @@ fn loss(told: &Told, peer: u32, before: u32, first: u32, last: u32) -> LostPeer 
             round.metrics.as_ref().is_some_and(|metrics| absent(metrics).all(|absent| absent != peer))
         })
         .map(|(round, _)| *round);
-    let seconds = |from: Option<Fired>, round: Option<u32>| {
-        let (from, to) = (from?.1, decided(round?)?);
-        Some((to - from) as f64 / 1_000.0)
-    };
+    let back = rejoined.and_then(|round| told.rounds.get(&round)?.decided);
+    let seconds = |from: Option<Fired>, to: Option<i64>| Some((to? - from?.1) as f64 / 1_000.0);
     LostPeer {
         peer,
         failed_round: start.map(|(round, _)| round),
@@ -58,9 +68,37 @@ fn loss(told: &Told, peer: u32, before: u32, first: u32, last: u32) -> LostPeer 
         last_lost_round: last,
         rejoined_round: rejoined,
         healed_round: end.map(|(round, _)| round),
-        exclude_seconds: seconds(start, Some(first)),
-        rejoin_seconds: seconds(end, rejoined),
+        detect_seconds: seconds(start, noticed.or(excluded)),
+        exclude_seconds: seconds(start, excluded),
+        rejoin_seconds: seconds(end, back),
     }
+}
+
+/// Whether a fault can be why a peer is lost: it met one of its calls, or others on their way to what it wrote.
+fn concerns(fired: &Firing, peer: u32) -> bool {
+    let owner = || fired.object.as_deref().and_then(ObjectKind::of_key).and_then(|(_, owner)| owner);
+    fired.peer == Some(peer) || owner() == Some(peer)
+}
+
+/// How surely a fault of that place loses a peer, the surest first.
+fn weight(told: &Told, fired: &Firing) -> u8 {
+    let mut faults = told.plan.iter().flat_map(|plan| &plan.faults);
+    match faults.find(|fault| fault.id == fired.fault).map(|fault| fault.action.acts()) {
+        Some(Where::Peer) => 0,
+        Some(Where::Process) => 1,
+        Some(Where::Invocation | Where::Object) => 2,
+        Some(Where::Gradient | Where::Workflow) | None => 3,
+    }
+}
+
+/// Those of the surest kind that fired in round `first`; all, where none did. A peer that is slow or lies in every round was not
+/// lost by that when it dies in one of them.
+fn heaviest(mut faults: Vec<(u8, Fired)>, first: u32) -> Vec<Fired> {
+    let of_first = faults.iter().filter(|(_, (round, _))| *round == first);
+    if let Some(surest) = of_first.map(|(weight, _)| *weight).min() {
+        faults.retain(|(weight, _)| *weight == surest);
+    }
+    faults.into_iter().map(|(_, fault)| fault).collect()
 }
 
 /// The round in which a fault fired, and the time in milliseconds.
@@ -86,7 +124,34 @@ fn around(mut faults: Vec<Fired>, before: u32, first: u32, last: u32) -> (Option
 
 #[cfg(test)]
 mod tests {
-    use super::around;
+    use super::{around, concerns, heaviest};
+    use stepgrad_contract::faults::Fired;
+    use stepgrad_contract::keys;
+
+    #[test]
+    fn who_is_slow_in_every_round_is_not_lost_by_it() {
+        let slow = (1..=6).map(|round| (2, (round, 10 * i64::from(round))));
+        let faults: Vec<_> = slow.chain([(0, (5, 51)), (0, (6, 61))]).collect();
+        assert_eq!(heaviest(faults.clone(), 5), [(5, 51), (6, 61)]);
+        assert_eq!(heaviest(faults.clone(), 3).len(), 6);
+        assert_eq!(heaviest(faults, 9).len(), 8);
+    }
+
+    #[test]
+    fn what_keeps_others_from_a_peers_objects_concerns_it() {
+        let object = Some(keys::published("r", 4, 3));
+        let fired = Fired {
+            fault: "gone".to_owned(),
+            action: "unavailable".to_owned(),
+            function: Some("synchronise".to_owned()),
+            peer: Some(1),
+            round: Some(4),
+            batch: None,
+            attempt: Some(0),
+            object,
+        };
+        assert!(concerns(&fired, 1) && concerns(&fired, 3) && !concerns(&fired, 2));
+    }
 
     #[test]
     fn a_fault_that_comes_late_is_of_its_own_round() {

@@ -80,6 +80,7 @@ struct Lost {
     #[serde(flatten)]
     peer: LostPeer,
     detect_rounds: Option<u32>,
+    exclude_rounds: Option<u32>,
     rejoin_rounds: Option<u32>,
 }
 
@@ -108,6 +109,7 @@ impl Comparison {
                 .into_iter()
                 .map(|peer| Lost {
                     detect_rounds: peer.detect_rounds(),
+                    exclude_rounds: peer.exclude_rounds(),
                     rejoin_rounds: peer.rejoin_rounds(),
                     peer,
                 })

@@ -67,7 +67,8 @@ fn right(table: &mut Table, columns: usize) {
 
 fn rounds(pairs: &[Pair]) -> String {
     let mut table = Table::new();
-    let header = ["round", "loss", "accuracy", "seconds", "calls", "retries", "GB s", "kB", "members"];
+    let header =
+        ["round", "training loss", "accuracy", "seconds", "calls", "retries", "GB s", "kB", "members"];
     table.load_style(presets::NOTHING).set_header(header);
     let hidden = pairs.len().saturating_sub(ROUNDS);
     for (place, pair) in pairs.iter().enumerate() {
@@ -84,7 +85,7 @@ fn rounds(pairs: &[Pair]) -> String {
             pair.round.to_string(),
             cell(&|round| {
                 let metrics = round.metrics.as_ref()?;
-                metrics.training.or(metrics.validation).map(|metrics| format!("{:.4}", metrics.loss))
+                metrics.training.map(|metrics| format!("{:.4}", metrics.loss))
             }),
             cell(&|round| {
                 let metrics = round.metrics.as_ref()?;
@@ -116,8 +117,8 @@ fn totals(comparison: &Comparison) -> String {
     };
     let rows = [
         ("status", one.status.name().to_owned(), other.status.name().to_owned()),
-        ("loss", number(one.loss), number(other.loss)),
-        ("accuracy", number(one.accuracy), number(other.accuracy)),
+        ("loss at the end", number(one.loss), number(other.loss)),
+        ("accuracy at the end", number(one.accuracy), number(other.accuracy)),
         ("seconds", format!("{:.2}", one.seconds), format!("{:.2}", other.seconds)),
         ("GB seconds", cost(one.gb_seconds), cost(other.gb_seconds)),
         ("calls", one.calls.to_string(), other.calls.to_string()),
@@ -141,6 +142,7 @@ fn lost(comparison: &Comparison) -> String {
         "lost peer",
         "failed in",
         "lost in",
+        "to detect",
         "to exclude",
         "back in",
         "to rejoin",
@@ -160,7 +162,8 @@ fn lost(comparison: &Comparison) -> String {
             } else {
                 format!("rounds {} to {}", peer.excluded_round, peer.last_lost_round)
             },
-            rounds(lost.detect_rounds, peer.exclude_seconds),
+            rounds(lost.detect_rounds, peer.detect_seconds),
+            rounds(lost.exclude_rounds, peer.exclude_seconds),
             round(peer.rejoined_round),
             rounds(lost.rejoin_rounds, peer.rejoin_seconds),
         ]);

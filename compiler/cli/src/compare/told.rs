@@ -4,9 +4,10 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::local::{costs, read_json};
 use crate::record::{self, Run};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use stepgrad_asl::Payload;
 use stepgrad_contract::events::RoundMetrics;
 use stepgrad_contract::faults::{Fired, Plan};
 use stepgrad_contract::manifest::Manifest;
@@ -17,6 +18,8 @@ use stepgrad_engine::driver::history::HistoryFile;
 
 /// The states whose end decides who takes part in a round; the last of them counts.
 const DECIDING: [&str; 2] = ["Membership", "View"];
+/// The states whose end settles who took part in its exchange.
+const SETTLING: [&str; 2] = ["Evaluate", "Reevaluate"];
 
 /// What a record tells.
 #[derive(Debug)]
@@ -64,6 +67,12 @@ pub(super) struct Round {
     /// When it was decided who takes part, in milliseconds.
     #[serde(skip)]
     pub(super) decided: Option<i64>,
+    /// When it was settled who took part in the exchange as well, likewise.
+    #[serde(skip)]
+    pub(super) evaluated: Option<i64>,
+    /// When each lost peer's calls had failed for good, likewise.
+    #[serde(skip)]
+    pub(super) noticed: BTreeMap<u32, i64>,
 }
 
 impl Told {
@@ -145,6 +154,16 @@ impl Told {
             {
                 entry.decided = Some(event.timestamp);
             }
+            EventType::TaskStateExited
+                if event.details.name.as_deref().is_some_and(|name| SETTLING.contains(&name)) =>
+            {
+                entry.evaluated = Some(event.timestamp);
+            }
+            EventType::PassStateExited => {
+                for peer in lost(event) {
+                    let _ = entry.noticed.entry(peer).or_insert(event.timestamp);
+                }
+            }
             kind if kind.is_end() && is_whole => {
                 entry.seconds = entry.started.map(|started| (event.timestamp - started) as f64 / 1_000.0);
             }
@@ -175,6 +194,22 @@ impl Told {
     pub(super) fn loss(&self) -> Option<f64> {
         let result = self.run.result.as_ref()?;
         result.validation.or(result.training).map(|metrics| metrics.loss)
+    }
+}
+
+/// The peers that a state reports as lost: one, or all of a group whose execution failed.
+fn lost(event: &HistoryEvent) -> Vec<u32> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Report {
+        One { peer: u32, status: String },
+        Group { lost: Vec<u32> },
+    }
+    let output = event.details.output.as_ref().map(Payload::value);
+    match output.and_then(|output| Report::deserialize(output).ok()) {
+        Some(Report::One { peer, status }) if status == "LOST" => vec![peer],
+        Some(Report::Group { lost }) => lost,
+        _ => Vec::new(),
     }
 }
 

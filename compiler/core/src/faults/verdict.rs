@@ -51,16 +51,25 @@ pub struct LostPeer {
     pub rejoined_round: Option<u32>,
     /// The round of the last fault at it before it came back.
     pub healed_round: Option<u32>,
-    /// From the fault to the decision of the round without it.
+    /// From the fault to its last call having failed for good, or to its exclusion where none of its calls failed.
+    pub detect_seconds: Option<f64>,
+    /// From the fault to the decision of the round without it; where it was lost after that, in the exchange, to the round's
+    /// evaluation.
     pub exclude_seconds: Option<f64>,
     /// From the last fault to the decision of the round with it again.
     pub rejoin_seconds: Option<f64>,
 }
 
 impl LostPeer {
-    /// Rounds from its first fault to the first round without it.
+    /// Rounds from its first fault to the one in which it was noticed. In that round it is left out.
     #[must_use]
     pub fn detect_rounds(&self) -> Option<u32> {
+        self.exclude_rounds()
+    }
+
+    /// Rounds from its first fault to the first round without it.
+    #[must_use]
+    pub fn exclude_rounds(&self) -> Option<u32> {
         self.failed_round.map(|failed| self.excluded_round.saturating_sub(failed))
     }
 
