@@ -1,5 +1,6 @@
 //! How long it can take until a dead peer is noticed: the barrier at the end of the peers' work is passed at the latest
-//! when every call of a peer has had all its attempts, each until its timeout, with the longest delays between them.
+//! when every call of a peer has had all its attempts, each until its timeout, with the longest delays between them. So is the
+//! one at the end of the exchange, by a peer that dies after its work.
 //!
 //! Counted on the definitions, as histories are: elements that wait until their Map takes them are, calls that wait for a
 //! free process of this computer are not. Nor are calls that hand over: whoever does is alive, and the time counts from its
@@ -9,15 +10,18 @@ use crate::lower::Machine;
 use serde_json::{Map as Object, Value};
 use stepgrad_contract::at_once::AtOnce;
 
-/// Seconds from the start of a round to the decision who takes part, at the most, where the Maps have to take elements
-/// as often as `turns` says.
+/// Seconds from the start of the peers' work, or of their exchange, to its barrier, at the most, where the Maps have to take
+/// elements as often as `turns` says.
 pub(crate) fn seconds(machines: &[Machine], turns: AtOnce) -> u64 {
     let times = |outer: u32, inner: u32| u64::from(outer) * u64::from(inner);
     let waves =
         Waves { peers: times(turns.groups, turns.peers), batches: times(turns.ranges, turns.batches) };
-    let work = machines.iter().find(|machine| machine.name == "work");
-    work.map_or(0, |machine| states(&machine.definition, waves))
+    let barred = machines.iter().filter(|machine| BARRED.contains(&machine.name.as_str()));
+    barred.map(|machine| states(&machine.definition, waves)).max().unwrap_or(0)
 }
+
+/// The machines at whose end all peers are waited for.
+const BARRED: [&str; 3] = ["work", "synchronise", "resynchronise"];
 
 /// How many times over a Map takes as many elements as it may take at once.
 #[derive(Clone, Copy)]

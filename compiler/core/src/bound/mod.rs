@@ -116,7 +116,7 @@ pub fn bounds(
         Some(_) => String::new(),
     };
     choices.push(format!(
-        "a dead peer is noticed after at most {detection_s} s: every call of it times out in all its attempts{up_to}"
+        "a dead peer is noticed after at most {detection_s} s: in its work or in the exchange, every call of it times out in all its attempts{up_to}"
     ));
     Bounds { carriers, rounds_per_segment, figures, choices, detection_s, carried, at_once }
 }
