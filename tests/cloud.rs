@@ -131,7 +131,11 @@ impl Project {
         let (verb, more) = arguments.split_first().unwrap();
         let mut all = vec![*verb];
         match *verb {
-            "plan" | "deploy" => all.extend(["train.yaml", "--package", self.package]),
+            "plan" => all.extend(["train.yaml", "--package", self.package]),
+            // Roles are known at once there.
+            "deploy" => {
+                all.extend(["train.yaml", "--package", self.package, "--iam-propagation", "0"]);
+            }
             // `--resume` takes no spec.
             "destroy" | "run" if !more.contains(&"--resume") => all.push("train.yaml"),
             _ => {}

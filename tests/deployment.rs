@@ -249,6 +249,32 @@ fn two_deployments_at_once_end_well() {
     }
 }
 
+#[test]
+fn a_bucket_in_which_versions_are_kept_is_emptied() {
+    let Some(server) = Ministack::start("a_bucket_in_which_versions_are_kept_is_emptied") else { return };
+    let (project, url) = (Project::new(), format!("http://{}", server.address));
+    let bucket = project.run(&url, &["deploy"]).exits(0).json()["bucket"].as_str().unwrap().to_owned();
+    let s3 = |method: &str, what: &str, body: &str| {
+        server.ask(method, &format!("/{bucket}{what}"), "s3", "", body)
+    };
+    // Somebody switches versions on after the objects were written, writes and deletes, and switches them off.
+    for status in ["Enabled", "Suspended"] {
+        let xml = format!(
+            "<VersioningConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Status>{status}</Status></VersioningConfiguration>"
+        );
+        let _ = s3("PUT", "?versioning", &xml);
+        assert!(s3("GET", "?versioning", "").contains(status));
+        let _ = s3("PUT", "/runs/x.json", status);
+        let _ = s3("DELETE", "/data/data.csv", "");
+    }
+    let versions = s3("GET", "?versions", "");
+    for kind in ["<VersionId>null</VersionId>", "<DeleteMarker>"] {
+        assert!(versions.contains(kind), "{versions}");
+    }
+    let _ = project.run(&url, &["destroy", "-y"]).exits(0);
+    assert_eq!(server.everything(), [""; 0]);
+}
+
 /// A function of the project.
 const GRADIENT: &str = "stepgrad-small-gradient";
 
@@ -336,10 +362,18 @@ fn a_function_that_failed_is_mended() {
 #[test]
 fn without_a_region_or_credentials_nothing_is_asked() {
     let project = Project::new();
-    let mut command = project.command("http://127.0.0.1:1", &["plan"]);
-    let _ = command.env_remove("AWS_REGION").stdout(Stdio::piped()).stderr(Stdio::piped());
-    let refused = end(command.spawn().unwrap()).exits(2);
-    assert!(refused.stdout.contains("no AWS region is set: give --region"), "{}", refused.stdout);
+    // A machine of EC2 would tell one that nobody chose for this.
+    let machine = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    machine.set_nonblocking(true).unwrap();
+    let told_by = format!("http://{}", machine.local_addr().unwrap());
+    for profile in [&[][..], &["--profile", "nobody"]] {
+        let mut command = project.command("http://127.0.0.1:1", &[&["plan"], profile].concat());
+        let _ = command.env_remove("AWS_REGION").env_remove("AWS_EC2_METADATA_DISABLED");
+        let _ = command.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &told_by);
+        let refused = end(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()).exits(2);
+        assert!(refused.stdout.contains("no AWS region is set: give --region"), "{}", refused.stdout);
+        assert!(machine.accept().is_err(), "the machine is not asked");
+    }
     let mut command = project.command("http://127.0.0.1:1", &["plan"]);
     let _ = command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
     let refused = end(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()).exits(5);

@@ -10,7 +10,9 @@ use crate::things::{bucket, function, key, log_group, object, role, state_machin
 use crate::watch::Watch;
 use futures::{StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use stepgrad_compiler::aws::FunctionResource;
+use tokio::time::Instant;
 
 /// Things made at once.
 const AT_ONCE: usize = 4;
@@ -22,7 +24,8 @@ pub struct Deployed {
     pub start: String,
 }
 
-/// Carries a plan out.
+/// Carries a plan out. Where it changes what roles may do, it ends no sooner than `propagation` after that: IAM tells it to all
+/// its places by and by, and nothing tells when it has (IAM User Guide, "Changes that I make are not always immediately visible").
 ///
 /// # Errors
 /// [`Error::Foreign`] and [`Error::UnderWay`], before anything is changed; or where a call fails, after which the same deployment goes on where
@@ -31,6 +34,7 @@ pub async fn deploy(
     session: &Session,
     desired: &Desired,
     plan: &Plan,
+    propagation: Duration,
     watch: &dyn Watch,
 ) -> Result<Deployed, Error> {
     plan.refuse_foreign()?;
@@ -42,11 +46,25 @@ pub async fn deploy(
     deployment.log_groups().await?;
     deployment.keys().await?;
     deployment.roles().await?;
+    let known = Instant::now() + propagation;
     let versions = deployment.functions().await?;
     let versions = deployment.machines(versions).await?;
     deployment.are_the_newest(&versions).await?;
     deployment.unwanted().await?;
+    if let Some(left) = unknown_for(&plan.steps, known, Instant::now()) {
+        watch.waits("until IAM has told what the roles may do");
+        tokio::time::sleep(left).await;
+    }
     Ok(Deployed { start: desired.start(session)? })
+}
+
+/// How long what roles may do is not yet known everywhere, where a deployment of these steps has changed it.
+fn unknown_for(steps: &[Step], known: Instant, now: Instant) -> Option<Duration> {
+    let changes = |step: &Step| {
+        step.kind == Kind::Role && matches!(step.action, Action::Create | Action::Change | Action::Replace)
+    };
+    let left = known.saturating_duration_since(now);
+    (!left.is_zero() && steps.iter().any(changes)).then_some(left)
 }
 
 impl Desired {
@@ -313,5 +331,29 @@ pub(crate) async fn remove(
         Kind::LogGroup => log_group::delete(session, &step.name).await,
         Kind::Bucket => bucket::delete(session, &step.name).await.map(drop),
         Kind::Object => object::Bucket { session, name: bucket }.delete(&step.name, seen).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unknown_for;
+    use crate::difference::{Action, Kind, Step};
+    use std::time::Duration;
+    use tokio::time::Instant;
+
+    #[test]
+    fn only_changed_roles_are_waited_for_and_only_for_the_rest_of_the_time() {
+        let now = Instant::now();
+        let known = now + Duration::from_secs(10);
+        let role =
+            |action| [Step::new(Kind::Function, "f", Action::Change), Step::new(Kind::Role, "r", action)];
+        for action in [Action::Create, Action::Change] {
+            let later = now + Duration::from_secs(4);
+            assert_eq!(unknown_for(&role(action), known, later), Some(Duration::from_secs(6)));
+            assert_eq!(unknown_for(&role(action), known, known), None);
+        }
+        for action in [Action::Leave, Action::Delete] {
+            assert_eq!(unknown_for(&role(action), known, now), None);
+        }
     }
 }

@@ -10,4 +10,6 @@ pub trait Watch: Sync {
     fn done(&self, step: &Step);
     /// So many bytes of an object are at their place.
     fn sent(&self, key: &str, bytes: u64, of: u64);
+    /// Nothing is done for some seconds, for this reason.
+    fn waits(&self, why: &str);
 }

@@ -102,6 +102,10 @@ impl Watch for Told {
         self.line(&format!("{done} {} {}", step.kind.name(), step.name));
     }
 
+    fn waits(&self, why: &str) {
+        self.line(&format!("waiting {why}"));
+    }
+
     fn sent(&self, key: &str, bytes: u64, of: u64) {
         let how_far = format!(": {} of {}", HumanBytes(bytes), HumanBytes(of));
         self.changes(|under_way| under_way.tells(&thing(Kind::Object, key), how_far));

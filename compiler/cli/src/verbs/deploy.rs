@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::output::{self, Format};
 use crate::project::SpecArgs;
 use serde_json::json;
+use std::time::Duration;
 use stepgrad_deploy::{Plan, deploy};
 
 /// What it takes.
@@ -16,6 +17,9 @@ pub(crate) struct Args {
     packages: PackageArgs,
     #[command(flatten)]
     aws: AwsArgs,
+    /// Wait so long after a change of what roles may do: IAM tells it to all its places by and by.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=300))]
+    iam_propagation: u64,
 }
 
 pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
@@ -34,7 +38,8 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), Failure> {
             output::say(&cloud::sum(&plan));
         }
         let told = Told::new(quiet);
-        let deployed = deploy(session, desired, &plan, &told).await;
+        let deployed =
+            deploy(session, desired, &plan, Duration::from_secs(args.iam_propagation), &told).await;
         told.finish();
         let deployed = deployed.map_err(cloud::failure)?;
         if quiet {
