@@ -25,7 +25,7 @@ training:
   batch_size: 16
   optimizer: {{sgd: {{learning_rate: 0.05}}}}
 topology: {{kind: peer_to_peer, peers: {peers}}}
-functions: {{gradient: {{timeout_s: 10}}, combine: {{timeout_s: 10}}, heartbeat: {{timeout_s: 10}}}}
+functions: {{gradient: {{timeout_s: 10}}, combine: {{timeout_s: 10}}, heartbeat: {{timeout_s: 10}}, synchronise: {{timeout_s: 10}}}}
 fault_tolerance: {{quorum: {quorum}, retries: {{max_attempts: 1}}}}
 """
 

@@ -125,12 +125,17 @@ fn what_another_writer_of_the_bucket_forges_is_refused_by_name() {
     let Some(server) = Ministack::start(test) else { return };
     let server = Arc::new(server);
     // Whoever reads peer 2's signature of round 2 finds another one in its place.
-    let (bucket, done) = (Arc::clone(&server), Mutex::new(false));
+    // The proxy's threads may outlive the test, and must not keep the server.
+    let (bucket, done) = (Arc::downgrade(&server), Mutex::new(false));
     let proxy = Proxy::start(&server.address, move |request| {
         if let Some(path) = request.call.strip_prefix("GET ") {
             let mut done = done.lock().unwrap();
             let path = path.split('?').next().unwrap();
-            if !*done && path.contains("/round-000002/") && path.ends_with("/peer-0002/published.sig") {
+            if !*done
+                && path.contains("/round-000002/")
+                && path.ends_with("/peer-0002/published.sig")
+                && let Some(bucket) = bucket.upgrade()
+            {
                 let real = bucket.ask("GET", path, "s3", "", "");
                 let _ = bucket.ask("PUT", path, "s3", "", &forged(&real));
                 *done = true;
